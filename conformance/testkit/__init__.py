@@ -1,0 +1,1 @@
+"""What several tests need and no user does: servers, processes, waiting. Never in the wheel."""

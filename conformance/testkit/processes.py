@@ -1,0 +1,146 @@
+"""Programs under test, each in a session of its own, ended by its own process group and no other.
+
+Output goes to a file and not to a pipe: a full pipe would stop the program, and a file can still be
+read after it was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from inspect import isawaitable
+from pathlib import Path
+
+import httpx
+
+Ready = re.Pattern[str] | str | Callable[[], bool | Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running program."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also its process group."""
+        return self.popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.popen.poll() is None
+
+    def output(self) -> str:
+        """All that it has printed so far, both streams."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def signal(self, how: signal.Signals) -> None:
+        """Signal the program alone, as an operator would."""
+        self.popen.send_signal(how)
+
+    def kill(self) -> None:
+        """SIGKILL the program and everything in its process group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def wait(self, *, within: float = 20.0) -> int:
+        """Its exit status.
+
+        Raises:
+            TimeoutError: it still runs after so many seconds.
+        """
+        deadline = time.monotonic() + within
+        while (status := self.popen.poll()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"still runs after {within:g} s")
+            await asyncio.sleep(0.01)
+        return status
+
+
+@asynccontextmanager
+async def process(
+    argv: Sequence[str | Path],
+    *,
+    ready: Ready | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    within: float = 30.0,
+    stop_within: float = 15.0,
+) -> AsyncGenerator[Process]:
+    """Run a program until the end of the block.
+
+    `ready` is a pattern to find in its output, a URL that must answer below 500, or a condition.
+    `env` is added to the environment.
+
+    Raises:
+        AssertionError: it ended, or was not ready within so many seconds; has its output.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="process-", suffix=".log")
+    with os.fdopen(descriptor, "wb") as output:
+        popen = subprocess.Popen(  # noqa: ASYNC220  # asyncio's own reaps it, hiding its pid
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            start_new_session=True,
+        )
+    running = Process(popen, Path(name))
+    try:
+        await _until_ready(running, ready, within)
+        yield running
+    finally:
+        await _end(running, stop_within)
+        running.log.unlink()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _until_ready(running: Process, ready: Ready | None, within: float) -> None:
+    deadline = time.monotonic() + within
+    while ready is not None and not await _is_ready(running, ready):
+        assert running.alive, f"ended with {running.popen.returncode}:\n{running.output()}"
+        assert time.monotonic() < deadline, f"not ready in {within:g} s:\n{running.output()}"
+        await asyncio.sleep(0.01)
+
+
+async def _is_ready(running: Process, ready: Ready) -> bool:
+    if isinstance(ready, re.Pattern):
+        return ready.search(running.output()) is not None
+    if isinstance(ready, str):
+        # No proxies from the environment: the address is on this machine.
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            with suppress(httpx.TransportError):
+                return (await client.get(ready)).status_code < 500
+            return False
+    result = ready()
+    return await result if isawaitable(result) else result
+
+
+async def _end(running: Process, within: float) -> None:
+    if running.alive:
+        running.signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            await running.wait(within=within)
+    # Children that outlived it, or the program itself if it did not stop.
+    running.kill()
+    await running.wait(within=10)
