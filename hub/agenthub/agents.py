@@ -1,0 +1,103 @@
+"""Agents: what is deployed, as JSON that a worker publishes and the surfaces read.
+
+The server never imports agent code: names, schemas, skills and the drawable graph all come from
+`AgentInfo`. Naming follows the strictest client (MCP hosts: `[A-Za-z0-9_-]`, 40 characters).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from agenthub.errors import Invalid
+from agenthub.ids import assistant_id
+from agenthub.json import Json, JsonObject
+
+NAME_LENGTH = 40
+TaskSupport: TypeAlias = Literal["forbidden", "optional", "required"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentInfo:
+    """A deployed agent. Schemas are JSON Schema 2020-12; `output_keys` are the state keys that
+    make up its output, or None when the whole value is the output."""
+
+    name: str
+    description: str
+    title: str | None = None
+    input_schema: JsonObject = field(default_factory=dict[str, Json])
+    output_schema: JsonObject = field(default_factory=dict[str, Json])
+    state_schema: JsonObject | None = None
+    config_schema: JsonObject | None = None
+    context_schema: JsonObject | None = None
+    output_keys: tuple[str, ...] | None = None
+    drawing: JsonObject = field(default_factory=dict[str, Json])
+    environment: str = "default"
+    code_version: str = ""
+    skills: tuple[JsonObject, ...] = ()
+    task: TaskSupport = "optional"
+
+    @property
+    def assistant_id(self) -> UUID:
+        """The id of the agent's system assistant."""
+        return assistant_id(self.name)
+
+    def to_json(self) -> JsonObject:
+        """As published to the catalogue."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, body: JsonObject) -> AgentInfo:
+        """Read a publication; fields that a newer worker added are ignored (rolling upgrades)."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in body.items() if k in known}
+        for name in ("output_keys", "skills"):
+            if kept.get(name) is not None:
+                kept[name] = tuple(kept[name])
+        return cls(**kept)
+
+    def output(self, values: Json) -> Json:
+        """The agent's output, cut from its final state values."""
+        if self.output_keys is None or not isinstance(values, dict):
+            return values
+        state: JsonObject = values  # pyright: ignore[reportUnknownVariableType]
+        return {k: state[k] for k in self.output_keys if k in state}
+
+
+def slug(name: str) -> str:
+    """A name that every surface accepts.
+
+    Raises:
+        Invalid: nothing of the name is left.
+    """
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:NAME_LENGTH].rstrip("-")
+    if not cleaned:
+        raise Invalid(f"{name!r} cannot be made into an agent name: use letters, digits, _ and -")
+    return cleaned
+
+
+def text_input(info: AgentInfo, text: str) -> Json:
+    """The input that a plain text message stands for.
+
+    A state with `messages` gets a user message; a string schema, or none, gets the text; an object
+    with a single string field gets it there.
+
+    Raises:
+        Invalid: the agent wants structured input.
+    """
+    schema = info.input_schema
+    properties: JsonObject = schema.get("properties") or {}
+    if "messages" in properties:
+        return {"messages": [{"role": "user", "content": text}]}
+    kind = schema.get("type")
+    if kind == "string" or (kind is None and not properties):
+        return text
+    required: list[str] = schema.get("required") or list(properties)
+    if len(required) == 1 and properties.get(required[0], {}).get("type", "string") == "string":
+        return {required[0]: text}
+    raise Invalid(
+        f"agent {info.name!r} takes structured input: send a JSON object with "
+        f"{', '.join(sorted(properties)) or 'its fields'}"
+    )

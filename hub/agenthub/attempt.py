@@ -1,0 +1,178 @@
+"""An attempt: one claim of a run, from the first event to the one terminal write.
+
+Whatever happens ends in exactly one of three ways: the run is finished, given back, or no longer ours.
+When it is no longer ours, nothing more is written and the agent is cancelled at its next await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Literal, Protocol, TypeAlias
+
+from agenthub import events
+from agenthub.clock import Clock
+from agenthub.errors import LeaseLost
+from agenthub.events import Event
+from agenthub.ports import Claimed, Finish, LeaseWriter, Queue
+from agenthub.recorder import Recorder
+from agenthub.runs import CancelAction
+
+log = logging.getLogger(__name__)
+
+Stop: TypeAlias = Literal["lost", "drain", "interrupt", "rollback"]
+
+
+class Engine(Protocol):
+    """Executes runs. It knows the agents; the attempt knows the lease."""
+
+    async def execute(self, claimed: Claimed, recorder: Recorder) -> Finish:
+        """Run the agent. An agent's failure is a `Finish`; `LeaseLost` passes through."""
+        ...
+
+
+class Attempt:
+    """Drives one claimed run. `stop` may be called at any time and by anyone."""
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        *,
+        engine: Engine,
+        writer: LeaseWriter,
+        queue: Queue,
+        clock: Clock,
+        slice_seconds: float,
+        cancel_grace_seconds: float,
+    ) -> None:
+        self.claimed = claimed
+        self.engine = engine
+        self.writer = writer
+        self.queue = queue
+        self.cancel_grace_seconds = cancel_grace_seconds
+        self.recorder = Recorder(claimed, writer, clock, slice_seconds=slice_seconds)
+        self._stop: Stop | None = None
+        self._work: asyncio.Task[Finish] | None = None
+
+    def lost(self) -> None:
+        """The lease is gone."""
+        self.stop("lost")
+
+    def cancel(self, action: CancelAction) -> None:
+        """Someone asked for the run to end."""
+        self.stop(action)
+
+    def stop(self, why: Stop) -> None:
+        """Cancel the agent. The first reason counts, except that a lost lease overrules all."""
+        if self._stop is None or why == "lost":
+            first = self._stop is None
+            self._stop = why
+            if self._work is not None and first:
+                self._work.cancel()
+
+    async def run(self) -> list[str]:
+        """Execute and end the run; returns agents whose next run became ready."""
+        lease = self.claimed.lease
+        self.recorder.emit(events.STARTED, events.started(lease.run_id, lease.epoch))
+        recording = asyncio.create_task(self._record(), name=f"record-{lease.run_id}")
+        try:
+            finish = await self._execute()
+        finally:
+            recording.cancel()
+            await asyncio.gather(recording, return_exceptions=True)
+        return await self._end(finish)
+
+    async def _record(self) -> None:
+        try:
+            await self.recorder.run()
+        except LeaseLost:
+            self.lost()
+        except Exception:
+            log.exception("run %s: its events cannot be recorded", self.claimed.lease.run_id)
+            self.lost()
+
+    async def _execute(self) -> Finish | None:
+        """The agent's outcome; None when it was stopped."""
+        if self._stop is not None:
+            return None
+        work = asyncio.create_task(
+            self.engine.execute(self.claimed, self.recorder),
+            name=f"run-{self.claimed.lease.run_id}",
+        )
+        self._work = work
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        finally:
+            if self._stop is not None and not work.done():
+                await asyncio.wait([work], timeout=self.cancel_grace_seconds)
+        return self._outcome(work)
+
+    def _outcome(self, work: asyncio.Task[Finish]) -> Finish | None:
+        if not work.done():
+            log.warning("run %s: the agent ignores its cancellation", self.claimed.lease.run_id)
+            return None
+        if work.cancelled():
+            if self._stop is None:
+                return failed("Cancelled", "the agent cancelled itself")
+            return None
+        error = work.exception()
+        if error is None:
+            # an agent that was done before it noticed keeps its result, unless it is not ours to give
+            return None if self._stop == "lost" else work.result()
+        if isinstance(error, LeaseLost):
+            self._stop = "lost"
+            return None
+        if self._stop is None:
+            log.error("run %s: the engine failed", self.claimed.lease.run_id, exc_info=error)
+            return failed("InternalError", "the hub could not execute this run")
+        return None
+
+    async def _end(self, finish: Finish | None) -> list[str]:
+        if finish is None:
+            match self._stop:
+                case "interrupt" | "rollback":
+                    finish = Finish(
+                        status="interrupted",
+                        error={"error": "UserInterrupt", "message": "the run was cancelled"},
+                        drop_checkpoints=self._stop == "rollback",
+                    )
+                case "drain":
+                    return await self._give_back()
+                case _:
+                    return []
+        try:
+            return await self._finish(finish)
+        except LeaseLost:
+            return []
+        except Exception:
+            log.exception("run %s: its result cannot be stored", self.claimed.lease.run_id)
+        return await self._finish(failed("InternalError", "the run's result could not be stored"))
+
+    async def _finish(self, finish: Finish) -> list[str]:
+        run_id = self.claimed.lease.run_id
+        last = events.ended(
+            run_id,
+            finish.status,
+            error=finish.error,
+            interrupts=[i.public() for i in finish.interrupts],
+        )
+        self.recorder.emit(events.ENDED, last)
+        return list(await self.writer.finish(self.claimed, finish, self.recorder.take()))
+
+    async def _give_back(self) -> list[str]:
+        unwritten: list[Event] = self.recorder.take()
+        try:
+            if unwritten:
+                await self.writer.append(self.claimed.lease, self.claimed.task_id, unwritten)
+            await self.queue.release([self.claimed.lease])
+        except LeaseLost:
+            return []
+        return [self.claimed.agent]
+
+
+def failed(kind: str, message: str) -> Finish:
+    """A finish with an error that is safe to show."""
+    return Finish(status="error", error={"error": kind, "message": message})

@@ -1,0 +1,111 @@
+"""Events: what happened in a task, in order, durable before anyone sees it.
+
+`seq` is dense within a task (1, 2, 3 …) and assigned by its single fenced writer. `data` is JSON that
+was encoded once, where the event arose, and travels as bytes to every reader. A slice is a run of
+consecutive events; it is what the log, the tail and the streams pass on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+from uuid import UUID
+
+from agenthub.json import Json, JsonObject, dumps, loads
+
+STARTED: Final = "started"
+"""An attempt began: `{"run_id", "attempt"}`. From attempt 2 on, readers drop unfinished partials."""
+ENDED: Final = "ended"
+"""A run ended: `{"run_id", "status", "error", "interrupts"}`. `status` as in `runs.RunStatus`."""
+VALUES: Final = "values"
+UPDATES: Final = "updates"
+MESSAGES: Final = "messages"
+"""`[message_chunk, metadata]`: a delta, in LangChain's JSON shape."""
+CUSTOM: Final = "custom"
+
+RECORDED: Final = frozenset({MESSAGES, CUSTOM, UPDATES})
+"""Recorded for every run; the last `values` is recorded too, other modes when the creator asks."""
+MODES: Final = frozenset(
+    {VALUES, UPDATES, MESSAGES, CUSTOM, "tasks", "checkpoints", "debug", "events", "tools"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of a task's log. `ns` is the subgraph's namespace, parts joined by `|`."""
+
+    seq: int
+    run_id: UUID
+    kind: str
+    data: bytes
+    ns: str = ""
+
+    def json(self) -> Json:
+        """The payload, decoded."""
+        return loads(self.data)
+
+
+def started(run_id: UUID, attempt: int) -> bytes:
+    """Payload of a `started` event."""
+    return dumps({"run_id": str(run_id), "attempt": attempt})
+
+
+def ended(
+    run_id: UUID,
+    status: str,
+    *,
+    error: JsonObject | None = None,
+    interrupts: Sequence[JsonObject] = (),
+) -> bytes:
+    """Payload of an `ended` event; `error` is `{"error": class, "message": sentence}`."""
+    body: JsonObject = {"run_id": str(run_id), "status": status}
+    if error is not None:
+        body["error"] = error
+    if interrupts:
+        body["interrupts"] = list(interrupts)
+    return dumps(body)
+
+
+def text_delta(event: Event) -> str:
+    """The text that a `messages` event adds to the agent's answer; empty for anything else."""
+    if event.kind != MESSAGES:
+        return ""
+    chunk = event.json()[0]
+    if not str(chunk.get("type", "")).lower().startswith("ai"):
+        return ""
+    return content_text(chunk.get("content"))
+
+
+def content_text(content: Json) -> str:
+    """The text of a message's content: a string, or the text blocks of a list."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts: list[str] = []
+    for block in cast("list[Json]", content):
+        if isinstance(block, str):
+            parts.append(block)
+        elif isinstance(block, dict):
+            fields = cast("JsonObject", block)
+            if fields.get("type") == "text":
+                parts.append(str(fields.get("text", "")))
+    return "".join(parts)
+
+
+def pack(events: Sequence[Event]) -> bytes:
+    """Encode a slice for the tail: a JSON line of heads, then the payloads, untouched."""
+    heads = [[e.seq, str(e.run_id), e.kind, e.ns, len(e.data)] for e in events]
+    return b"".join((dumps(heads), b"\n", *(e.data for e in events)))
+
+
+def unpack(packed: bytes) -> list[Event]:
+    """Decode what `pack` made."""
+    head, _, body = packed.partition(b"\n")
+    events: list[Event] = []
+    at = 0
+    for seq, run_id, kind, ns, size in loads(head):
+        events.append(Event(seq, UUID(run_id), kind, body[at : at + size], ns))
+        at += size
+    return events

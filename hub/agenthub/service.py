@@ -1,0 +1,390 @@
+"""The service: every use case that the protocols call, once.
+
+A protocol turns its words into these calls and the results back into its words; it never touches
+SQL, and nothing here knows what MCP, A2A or REST is. Foreign ids are `NotFound`, always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from agenthub.agents import AgentInfo
+from agenthub.catalogue import Agents
+from agenthub.errors import Conflict, NotFound
+from agenthub.events import ENDED, VALUES, Event
+from agenthub.ids import new_id
+from agenthub.interrupts import Interrupt, answers_for
+from agenthub.json import Json, JsonObject, loads
+from agenthub.ports import (
+    Cancelled,
+    Doorbell,
+    NewRun,
+    RunStore,
+    ThreadStore,
+    control_topic,
+    work_topic,
+)
+from agenthub.principal import Principal
+from agenthub.runs import CancelAction, Multitask, Run, RunRequest, RunStatus, Task, TaskStatus
+from agenthub.states import States
+from agenthub.stream import Streams
+from agenthub.threads import Thread, ThreadState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A new input: what to run, on which thread, and how to deal with what is there.
+
+    `thread_id=None` makes a thread; `ephemeral` ones are removed some time after their run ended.
+    """
+
+    agent: str
+    request: RunRequest = field(default_factory=RunRequest)
+    thread_id: UUID | None = None
+    make_thread: bool = False
+    ephemeral: bool = False
+    multitask: Multitask = "enqueue"
+    open_task: Literal["supersede", "refuse"] = "supersede"
+    metadata: JsonObject = field(default_factory=dict[str, Json])
+    origin: JsonObject = field(default_factory=dict[str, Json])
+    delay: timedelta = timedelta()
+    priority: int = 0
+    idempotency_key: str | None = None
+    request_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hub:
+    """The use cases over the ports. One per process; holds no state of its own."""
+
+    agents: Agents
+    runs: RunStore
+    threads: ThreadStore
+    states: States
+    streams: Streams
+    doorbell: Doorbell
+
+    # --- starting and answering -----------------------------------------------------------------
+
+    async def start(self, who: Principal, start: Start) -> Run:
+        """Create a run and wake a worker; returns once it is committed.
+
+        Raises:
+            NotFound: unknown agent or thread.
+            Unavailable: the agent cannot be served now.
+            Conflict: the thread is busy, waits for an answer, or belongs to another agent.
+        """
+        info = self.agents.get(start.agent)
+        new = NewRun(
+            tenant=who.tenant,
+            run_id=new_id(),
+            thread_id=start.thread_id or new_id(),
+            agent=info.name,
+            kind="input",
+            request=start.request,
+            subject=who.subject,
+            metadata=start.metadata,
+            origin=start.origin,
+            multitask=start.multitask,
+            make_thread=start.make_thread or start.thread_id is None,
+            ephemeral=start.ephemeral,
+            open_task=start.open_task,
+            delay=start.delay,
+            priority=start.priority,
+            idempotency_key=start.idempotency_key,
+            request_hash=start.request_hash,
+        )
+        return await self._enqueue(new)
+
+    async def resume(
+        self,
+        who: Principal,
+        thread_id: UUID,
+        answer: Json,
+        *,
+        request: RunRequest | None = None,
+        metadata: JsonObject | None = None,
+        origin: JsonObject | None = None,
+        multitask: Multitask = "enqueue",
+    ) -> Run:
+        """Answer open questions of a thread: `answer` maps ids to values, or answers the only one.
+
+        Raises:
+            NotFound: unknown thread.
+            UnknownInterrupt: nothing is open, or an id is not.
+            Invalid: several are open and the answer names none.
+        """
+        thread = await self.thread(who, thread_id)
+        if thread.agent is None:
+            raise Conflict(f"thread {str(thread_id)!r} has not run any agent yet")
+        answers = answers_for(thread.interrupts, answer)
+        new = NewRun(
+            tenant=who.tenant,
+            run_id=new_id(),
+            thread_id=thread_id,
+            agent=thread.agent,
+            kind="resume",
+            request=replace(request or RunRequest(), answers=answers),
+            subject=who.subject,
+            metadata=metadata or {},
+            origin=origin or {},
+            multitask=multitask,
+        )
+        return await self._enqueue(new)
+
+    async def resume_task(
+        self, who: Principal, task_id: UUID, answer: Json, *, origin: JsonObject | None = None
+    ) -> Run:
+        """Answer the open questions of a task; as `resume`, and `Conflict` when it does not wait."""
+        task = await self.task(who, task_id)
+        if task.status != "input_required":
+            raise Conflict(f"task {str(task_id)!r} is {task.status} and waits for no answer")
+        return await self.resume(who, task.thread_id, answer, origin=origin)
+
+    async def _enqueue(self, new: NewRun) -> Run:
+        run = await self.runs.create(new)
+        if run.run_id == new.run_id:
+            await self.doorbell.ring([work_topic(run.agent)])
+        return run
+
+    # --- cancelling -----------------------------------------------------------------------------
+
+    async def cancel_run(
+        self,
+        who: Principal,
+        run_id: UUID,
+        *,
+        action: CancelAction = "interrupt",
+        reason: str = "cancelled by request",
+    ) -> Run:
+        """Cancel a run: at once when it is pending, otherwise its worker is told.
+
+        Raises:
+            NotFound: unknown run, or one that has already ended.
+        """
+        run = await self.run(who, run_id)
+        cancelled = await self.runs.cancel(who.tenant, run_id, action, reason=reason)
+        if cancelled is None:
+            raise NotFound(f"run {str(run_id)!r} has already ended with status {run.status!r}")
+        await self._after_cancel(cancelled)
+        return cancelled.run
+
+    async def cancel_task(
+        self, who: Principal, task_id: UUID, *, reason: str = "cancelled by request"
+    ) -> Task:
+        """Cancel a task, whether it works or waits for an answer; returns it as it then stands.
+
+        Raises:
+            NotFound: unknown task.
+            Conflict: it has already ended.
+        """
+        task = await self.task(who, task_id)
+        if not task.open:
+            raise Conflict(f"task {str(task_id)!r} has already ended: {task.status}")
+        latest = task.runs[-1]
+        cancelled = await self.runs.cancel(who.tenant, latest.run_id, "interrupt", reason=reason)
+        if cancelled is not None:
+            await self._after_cancel(cancelled)
+            if not cancelled.ended:
+                await self.wait(who, latest)
+        elif await self.runs.close_task(who.tenant, task_id, reason=reason):
+            self._announce_end(task_id)
+        return await self.task(who, task_id)
+
+    async def _after_cancel(self, cancelled: Cancelled) -> None:
+        if cancelled.worker_id is not None:
+            await self.doorbell.ring([control_topic(cancelled.worker_id)])
+        if cancelled.ended:
+            self._announce_end(cancelled.run.task_id)
+            # the next run of the thread's line may be ready now
+            await self.doorbell.ring([work_topic(cancelled.run.agent)])
+
+    def _announce_end(self, task_id: UUID) -> None:
+        self.streams.tail.publish(task_id, ())
+
+    # --- reading --------------------------------------------------------------------------------
+
+    async def run(self, who: Principal, run_id: UUID) -> Run:
+        """Raises `NotFound` for an unknown run."""
+        run = await self.runs.get(who.tenant, run_id)
+        if run is None:
+            raise NotFound(f"there is no run {str(run_id)!r}")
+        return run
+
+    async def thread_runs(
+        self,
+        who: Principal,
+        thread_id: UUID,
+        *,
+        status: RunStatus | None = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> Sequence[Run]:
+        """The runs of a thread, newest first. Raises `NotFound` for an unknown thread."""
+        await self.thread(who, thread_id)
+        return await self.runs.list(
+            who.tenant, thread_id, status=status, limit=limit, offset=offset
+        )
+
+    async def task(self, who: Principal, task_id: UUID) -> Task:
+        """Raises `NotFound` for an unknown task."""
+        task = await self.runs.task(who.tenant, task_id)
+        if task is None:
+            raise NotFound(f"there is no task {str(task_id)!r}")
+        return task
+
+    async def tasks(
+        self,
+        who: Principal,
+        *,
+        agent: str | None = None,
+        thread_id: UUID | None = None,
+        status: Sequence[TaskStatus] = (),
+        updated_since: datetime | None = None,
+        before: tuple[datetime, UUID] | None = None,
+        limit: int = 50,
+    ) -> tuple[Sequence[Task], int]:
+        """The caller's tasks, latest change first, with the count of all that match."""
+        return await self.runs.tasks(
+            who.tenant,
+            agent=agent,
+            subject=who.subject,
+            thread_id=thread_id,
+            status=status,
+            updated_since=updated_since,
+            before=before,
+            limit=limit,
+        )
+
+    async def create_thread(
+        self,
+        who: Principal,
+        *,
+        thread_id: UUID | None = None,
+        metadata: JsonObject | None = None,
+        exists_ok: bool = False,
+    ) -> Thread:
+        """Raises `Conflict` when the id is taken and that is not welcome."""
+        return await self.threads.create(
+            who.tenant,
+            thread_id or new_id(),
+            subject=who.subject,
+            metadata=metadata or {},
+            exists_ok=exists_ok,
+        )
+
+    async def thread(self, who: Principal, thread_id: UUID) -> Thread:
+        """Raises `NotFound` for an unknown thread."""
+        thread = await self.threads.get(who.tenant, thread_id)
+        if thread is None:
+            raise NotFound(f"there is no thread {str(thread_id)!r}")
+        return thread
+
+    async def state(
+        self, who: Principal, thread_id: UUID, checkpoint_id: str | None = None, *, ns: str = ""
+    ) -> ThreadState:
+        """The state at a checkpoint, or the latest. Raises `NotFound`."""
+        await self.thread(who, thread_id)
+        state = await self.states.get(who.tenant, thread_id, ns=ns, checkpoint_id=checkpoint_id)
+        if state is None:
+            if checkpoint_id is not None:
+                raise NotFound(f"there is no checkpoint {checkpoint_id!r} on this thread")
+            return ThreadState(
+                thread_id=thread_id, ns=ns, checkpoint_id=None, parent_id=None, values={}
+            )
+        return state
+
+    async def history(
+        self,
+        who: Principal,
+        thread_id: UUID,
+        *,
+        limit: int = 10,
+        before: str | None = None,
+        metadata: JsonObject | None = None,
+        ns: str = "",
+    ) -> Sequence[ThreadState]:
+        """States, newest first. Raises `NotFound` for an unknown thread."""
+        await self.thread(who, thread_id)
+        return await self.states.history(
+            who.tenant, thread_id, ns=ns, limit=limit, before=before, metadata=metadata
+        )
+
+    # --- following ------------------------------------------------------------------------------
+
+    def agent(self, name: str) -> AgentInfo:
+        """An agent by name or assistant id. Raises `NotFound` or `Unavailable`."""
+        return self.agents.get(name)
+
+    async def follow_run(
+        self, run: Run, *, after: int | None = None
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """The events of a run with `seq > after`, to its end; empty slices are quiet intervals.
+
+        A run that was just created has nothing in the log, so its first read is spared.
+        """
+        fresh = after is None and run.status == "pending" and run.attempts == 0
+        events = self.streams.run_events(
+            run.tenant,
+            run.task_id,
+            run.run_id,
+            after=run.after_seq if after is None else after,
+            replay=not fresh,
+        )
+        async with aclosing(events) as slices:
+            async for slice_ in slices:
+                yield slice_
+                if not slice_:
+                    # `ended` may lie before `after`, or the run may have been deleted
+                    current = await self.runs.get(run.tenant, run.run_id)
+                    if current is None or (not current.open and not run.open):
+                        return
+                    run = current
+
+    async def follow_task(
+        self, task: Task, *, after: int | None = None
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """A task's events with `seq > after` (default: those to come), for ever."""
+        events = self.streams.follow(
+            task.tenant, task.task_id, after=task.last_seq if after is None else after
+        )
+        async with aclosing(events) as slices:
+            async for slice_ in slices:
+                yield slice_
+
+    async def wait(self, who: Principal, run: Run, *, timeout: float | None = None) -> Run:
+        """Wait for the end of a run and return it, output included; no SQL when the tail has it.
+
+        Raises:
+            TimeoutError: `timeout` seconds passed; the run goes on.
+        """
+        values: bytes | None = None
+        async with asyncio.timeout(timeout), aclosing(self.follow_run(run)) as slices:
+            async for slice_ in slices:
+                for event in slice_:
+                    if event.kind == VALUES and not event.ns:
+                        values = event.data
+                    elif event.kind == ENDED:
+                        return as_ended(run, event, values)
+        return await self.run(who, run.run_id)
+
+
+def as_ended(run: Run, event: Event, values: bytes | None) -> Run:
+    """A run as it stands after its `ended` event; `values` is its last `values` event."""
+    body = event.json()
+    return replace(
+        run,
+        status=body["status"],
+        output=None if values is None else loads(values),
+        error=body.get("error"),
+        interrupts=tuple(
+            Interrupt(i["id"], i["value"], i.get("response_schema"))
+            for i in body.get("interrupts", ())
+        ),
+    )

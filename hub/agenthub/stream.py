@@ -1,0 +1,80 @@
+"""Streams: follow a task's events from any point, on any replica, without a gap or a repeat.
+
+The log is the truth and the tail is a short cut. A slice from the tail counts only when it continues
+exactly where the reader stands; anything else (a gap, a restart of Redis, a lost message) sends the
+reader to the log. A reader never slows the worker: it only ever reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from uuid import UUID
+
+from agenthub.events import ENDED, Event
+from agenthub.ports import EventLog, Tail
+
+PAGE = 1000
+"""Events read from the log at a time."""
+
+
+class Streams:
+    """Follows tasks. `poll_seconds` is the safety net under lost wake-ups, not the pace."""
+
+    def __init__(self, log: EventLog, tail: Tail, *, poll_seconds: float) -> None:
+        self.log = log
+        self.tail = tail
+        self.poll_seconds = poll_seconds
+
+    async def follow(
+        self, tenant: str, task_id: UUID, *, after: int = 0, replay: bool = True
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield slices of events with `seq > after`, for ever; the caller stops.
+
+        An empty slice is yielded after each quiet poll interval, so that callers can check whether
+        their client is still there. `replay=False` says that nothing is in the log after `after`
+        yet, which spares the first read.
+        """
+        async with self.tail.follow(task_id) as following:
+            look = replay
+            while True:
+                while look:
+                    page = await self.log.read(tenant, task_id, after=after, limit=PAGE)
+                    if page:
+                        after = page[-1].seq
+                        yield page
+                    look = len(page) == PAGE
+                arrived = await following.next(timeout=self.poll_seconds)
+                if arrived is None:
+                    look = True
+                    yield ()
+                    continue
+                if arrived.events is None:
+                    look = True
+                    continue
+                fresh = [e for e in arrived.events if e.seq > after]
+                if not fresh:
+                    continue
+                if fresh[0].seq != after + 1:
+                    look = True
+                    continue
+                after = fresh[-1].seq
+                yield fresh
+
+    async def run_events(
+        self,
+        tenant: str,
+        task_id: UUID,
+        run_id: UUID,
+        *,
+        after: int = 0,
+        replay: bool = True,
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        """The slices of one run, ending with the slice that holds its `ended` event."""
+        async with aclosing(self.follow(tenant, task_id, after=after, replay=replay)) as slices:
+            async for slice_ in slices:
+                mine = [e for e in slice_ if e.run_id == run_id]
+                if mine or not slice_:
+                    yield mine
+                if any(e.kind == ENDED for e in mine):
+                    return

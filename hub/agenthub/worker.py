@@ -1,0 +1,190 @@
+"""The worker: claims runs, executes them, keeps their leases, and goes away politely.
+
+Loops, all under one task group: claim (rung by the doorbell, polled as a safety net), renew, control
+(cancellations), reap. Nothing here knows what an agent is; that is the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from agenthub.attempt import Attempt, Engine
+from agenthub.clock import Clock
+from agenthub.config import Config
+from agenthub.lease import LeaseKeeper
+from agenthub.ports import Claimed, Doorbell, LeaseWriter, Queue, control_topic, work_topic
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+TIDY_EVERY = 8
+"""Reaps between two rounds of tidying."""
+
+
+class Worker:
+    """Executes the runs of `agents`. `renewals` is a queue on a connection of its own."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        agents: Sequence[str],
+        engine: Engine,
+        queue: Queue,
+        renewals: Queue,
+        writer: LeaseWriter,
+        doorbell: Doorbell,
+        clock: Clock,
+        config: Config,
+    ) -> None:
+        self.worker_id = worker_id
+        self.agents = list(agents)
+        self.engine = engine
+        self.queue = queue
+        self.writer = writer
+        self.doorbell = doorbell
+        self.clock = clock
+        self.config = config
+        self.keeper = LeaseKeeper(
+            renewals,
+            clock,
+            lease_seconds=config.lease_seconds,
+            renew_seconds=config.renew_seconds,
+            margin_seconds=config.lease_margin_seconds,
+        )
+        self._attempts: dict[asyncio.Task[None], Attempt] = {}
+        self._look = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set, then drain: see `_drain`."""
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(self.keeper.run(), name="renew"),
+                group.create_task(self._control(), name="control"),
+                group.create_task(self._reap(), name="reap"),
+            ]
+            listening = [
+                group.create_task(self._listen(), name="listen"),
+                group.create_task(self._claim(group), name="claim"),
+            ]
+            await stopping.wait()
+            for task in listening:
+                task.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)
+            await self._drain()
+            for task in background:
+                task.cancel()
+
+    # --- claiming -------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        topics = [work_topic(agent) for agent in self.agents]
+        while True:
+            # jitter: idle workers do not poll in step
+            timeout = self.config.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311  # not a secret
+            await self.doorbell.wait(topics, timeout=timeout)
+            self._look.set()
+
+    async def _claim(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            free = self.config.slots - len(self._attempts)
+            limit = min(free, self.config.claim_batch)
+            claimed: Sequence[Claimed] = ()
+            if limit > 0:
+                sent = self.clock.monotonic()
+                try:
+                    claimed = await self.queue.claim(
+                        worker_id=self.worker_id,
+                        agents=self.agents,
+                        limit=limit,
+                        lease=timedelta(seconds=self.config.lease_seconds),
+                    )
+                except Exception as failed:  # the database is away: the loop outlives that
+                    log.warning("cannot claim runs: %s", failed or type(failed).__name__)
+                    await self.clock.sleep(RETRY_SECONDS)
+                    continue
+                for one in claimed:
+                    self._start(group, one, sent)
+            if limit <= 0 or len(claimed) < limit:
+                await self._look.wait()
+                self._look.clear()
+
+    def _start(self, group: asyncio.TaskGroup, claimed: Claimed, since: float) -> None:
+        attempt = Attempt(
+            claimed,
+            engine=self.engine,
+            writer=self.writer,
+            queue=self.queue,
+            clock=self.clock,
+            slice_seconds=self.config.slice_seconds,
+            cancel_grace_seconds=self.config.cancel_grace_seconds,
+        )
+        task = group.create_task(
+            self._attempt(attempt, since), name=f"attempt-{claimed.lease.run_id}"
+        )
+        self._attempts[task] = attempt
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._attempts[task]
+        if len(self._attempts) == self.config.slots - 1:
+            self._look.set()
+
+    async def _attempt(self, attempt: Attempt, since: float) -> None:
+        lease = attempt.claimed.lease
+        try:
+            with self.keeper.holding(lease, since=since, lost=attempt.lost, cancel=attempt.cancel):
+                agents = await attempt.run()
+        except Exception:
+            # the lease expires and another attempt follows; this worker goes on
+            log.exception("run %s: the attempt broke", lease.run_id)
+            return
+        await self._ring(agents)
+
+    async def _ring(self, agents: Iterable[str]) -> None:
+        agents = set(agents)
+        if agents & set(self.agents):
+            self._look.set()
+        if others := agents - set(self.agents):
+            await self.doorbell.ring(work_topic(agent) for agent in others)
+
+    # --- background -----------------------------------------------------------------------------
+
+    async def _control(self) -> None:
+        while True:
+            await self.doorbell.wait(
+                [control_topic(self.worker_id)], timeout=self.config.poll_seconds * 10
+            )
+            self.keeper.hurry()
+
+    async def _reap(self) -> None:
+        rounds = 0
+        while True:
+            try:
+                agents = await self.queue.reap(limit=50, max_failures=self.config.max_failures)
+                if rounds % TIDY_EVERY == 0:
+                    ttl = timedelta(seconds=self.config.ephemeral_ttl_seconds)
+                    agents = [*agents, *await self.queue.tidy(ephemeral_ttl=ttl)]
+                await self._ring(agents)
+            except Exception as failed:  # the database is away: the next round is soon enough
+                log.warning("cannot reap: %s", failed or type(failed).__name__)
+            rounds += 1
+            await self.clock.sleep(self.config.reap_seconds * random.uniform(0.75, 1.0))  # noqa: S311
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Let runs go on for a while, then give the rest back; that counts as no failure."""
+        if self._attempts:
+            log.info("draining %d runs", len(self._attempts))
+            await asyncio.wait(self._attempts, timeout=self.config.drain_seconds)
+        for attempt in list(self._attempts.values()):
+            attempt.stop("drain")
+        if self._attempts:
+            await asyncio.wait(list(self._attempts))
+        # what was given back is claimable: wake the workers that stay
+        await self.doorbell.ring(work_topic(agent) for agent in self.agents)
