@@ -1,0 +1,104 @@
+"""Connections to Postgres: one pool of tuned connections, and what to do when they break.
+
+Statements are constants (`LiteralString`), prepared once per connection by asyncpg's cache. A pooled
+connection is not reset between uses: nothing here leaves session state behind, and the reset would
+double the cost of a small query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, LiteralString
+
+import asyncpg
+from asyncpg import Connection, Record
+from asyncpg.pool import Pool, PoolConnectionProxy
+
+# What a restart, a failover or a cut connection looks like from asyncpg (embedding.md §5.5).
+BROKEN: tuple[type[BaseException], ...] = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+    TimeoutError,
+)
+
+STATEMENT_SECONDS = 10
+SETTINGS = {
+    "application_name": "agenthub",
+    "statement_timeout": str(STATEMENT_SECONDS * 1000),
+    "idle_in_transaction_session_timeout": "10000",
+    "timezone": "UTC",
+    # our statements are short: compiling them costs more than running them
+    "jit": "off",
+}
+
+
+async def connect(dsn: str) -> Connection[Record]:
+    """A connection of its own, for a listener or a reserved use."""
+    return await asyncpg.connect(
+        dsn, server_settings=SETTINGS, command_timeout=STATEMENT_SECONDS, timeout=5
+    )
+
+
+async def _keep(_: PoolConnectionProxy[Record] | Connection[Record]) -> None:
+    """Reset nothing: see the module's docstring."""
+
+
+class Database:
+    """A pool. `fetch` and its kin retry once when the connection broke before anything was sent
+    that could have an effect twice: callers mark those statements with `again=True`."""
+
+    def __init__(self, pool: Pool[Record], dsn: str) -> None:
+        self.pool = pool
+        self.dsn = dsn
+
+    async def fetch(self, sql: LiteralString, *args: Any, again: bool = False) -> Sequence[Record]:
+        """Run a statement and return its rows."""
+        try:
+            return await self.pool.fetch(sql, *args)
+        except BROKEN:
+            if not again:
+                raise
+            return await self._fetch_again(sql, args)
+
+    async def row(self, sql: LiteralString, *args: Any, again: bool = False) -> Record | None:
+        """The first row of a statement's result."""
+        rows = await self.fetch(sql, *args, again=again)
+        return rows[0] if rows else None
+
+    async def _fetch_again(self, sql: LiteralString, args: Sequence[Any]) -> Sequence[Record]:
+        # A restarting server refuses for some 0.1 to 0.4 s; a reader waits that long for its answer.
+        for pause in (0.05, 0.1, 0.2, 0.4, 0.8):
+            try:
+                return await self.pool.fetch(sql, *args)
+            except BROKEN:
+                await asyncio.sleep(pause)
+        return await self.pool.fetch(sql, *args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[PoolConnectionProxy[Record]]:
+        """A transaction on one connection; for the few transitions that cannot be one statement."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+
+@asynccontextmanager
+async def open_database(dsn: str, *, least: int = 1, most: int = 8) -> AsyncGenerator[Database]:
+    """Open a pool of `least` to `most` connections for the time of the context."""
+    async with asyncpg.create_pool(
+        dsn,
+        min_size=least,
+        max_size=most,
+        reset=_keep,
+        server_settings=SETTINGS,
+        command_timeout=STATEMENT_SECONDS,
+        timeout=5,
+        max_inactive_connection_lifetime=0,
+    ) as pool:
+        yield Database(pool, dsn)

@@ -1,0 +1,197 @@
+"""The fenced statements: every write of a worker, refused row by row once its lease is lost.
+
+Each statement takes the leases as arrays and joins every row to the runs that are still held, so that
+one lost lease never fails its neighbours. `for share` is load-bearing: an UPDATE that takes a run away
+takes `no key update`, which conflicts with `share` but not with `key share`; without the lock a stale
+worker's write slips through (852 of 853 claims, reliability.md §4). The status belongs to the fence,
+because a reaped run keeps its epoch until the next claim. The expiry does not: safety comes from the
+epoch, and a database that stalls should not kill healthy runs.
+"""
+
+from __future__ import annotations
+
+HELD = """
+with claims as (
+  select * from unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
+)"""
+
+FENCE = (
+    HELD
+    + """, fence as materialized (
+  -- share: see the module; in the order of ids, because statements that lock several runs must agree
+  select r.tenant_id, r.run_id, r.epoch from runs r
+    join claims h on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
+   where r.status = 'running' order by r.run_id for share of r
+)"""
+)
+
+EVENTS = """, logged as (
+  -- do nothing: the same batch again, after a connection broke in its commit
+  insert into events (tenant_id, task_id, seq, run_id, epoch, kind, ns, data)
+  select f.tenant_id, v.task_id, v.seq, f.run_id, f.epoch, v.kind, v.ns, v.data
+    from unnest($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::bytea[])
+      as v(run_id, task_id, seq, kind, ns, data)
+    join fence f on f.run_id = v.run_id
+      on conflict (tenant_id, task_id, seq) do nothing
+)"""
+
+CHECKPOINTS = """, blobs as (
+  insert into checkpoint_blobs (tenant_id, thread_id, ns, channel, version, type, data)
+  select f.tenant_id, v.thread_id, v.ns, v.channel, v.version, v.type, v.data
+    from unnest($10::uuid[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[])
+      as v(run_id, thread_id, ns, channel, version, type, data)
+    join fence f on f.run_id = v.run_id
+      on conflict (tenant_id, thread_id, ns, channel, version) do nothing
+), kept as (
+  insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata)
+  select f.tenant_id, v.thread_id, v.ns, v.checkpoint_id, v.parent_id, f.run_id::text, f.epoch,
+         v.body::jsonb, v.metadata::jsonb
+    from unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[])
+      as v(run_id, thread_id, ns, checkpoint_id, parent_id, body, metadata)
+    join fence f on f.run_id = v.run_id
+      on conflict (tenant_id, thread_id, ns, checkpoint_id) do update
+     set body = excluded.body, metadata = excluded.metadata, epoch = excluded.epoch
+), writes as (
+  select f.tenant_id, f.epoch, v.*
+    from unnest($24::uuid[], $25::text[], $26::text[], $27::text[], $28::text[], $29::int[], $30::text[],
+                $31::text[], $32::text[], $33::bytea[], $34::boolean[])
+      as v(run_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, replaces)
+    join fence f on f.run_id = v.run_id
+), first_writes as (
+  insert into checkpoint_writes (tenant_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, epoch)
+  select w.tenant_id, w.thread_id, w.ns, w.checkpoint_id, w.step, w.idx, w.path, w.channel, w.type, w.data, w.epoch
+    from writes w where not w.replaces
+      on conflict (tenant_id, thread_id, ns, checkpoint_id, step, idx) do nothing
+), last_writes as (
+  -- errors, interrupts and answers: the latest counts
+  insert into checkpoint_writes (tenant_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, epoch)
+  select w.tenant_id, w.thread_id, w.ns, w.checkpoint_id, w.step, w.idx, w.path, w.channel, w.type, w.data, w.epoch
+    from writes w where w.replaces
+      on conflict (tenant_id, thread_id, ns, checkpoint_id, step, idx) do update
+     set channel = excluded.channel, type = excluded.type, data = excluded.data, epoch = excluded.epoch
+), views as (
+  insert into checkpoint_views (tenant_id, thread_id, ns, checkpoint_id, steps)
+  select f.tenant_id, v.thread_id, v.ns, v.checkpoint_id, v.steps::jsonb
+    from unnest($35::uuid[], $36::text[], $37::text[], $38::text[], $39::text[])
+      as v(run_id, thread_id, ns, checkpoint_id, steps)
+    join fence f on f.run_id = v.run_id
+      on conflict (tenant_id, thread_id, ns, checkpoint_id) do update set steps = excluded.steps
+)"""
+
+APPEND = FENCE + EVENTS + "\nselect run_id from fence"
+
+WRITE = FENCE + EVENTS + CHECKPOINTS + "\nselect run_id from fence"
+
+FINISH = (
+    HELD
+    + """, ending as (
+  select h.tenant_id, h.epoch, v.*
+    from unnest($40::uuid[], $41::uuid[], $42::uuid[], $43::text[], $44::bytea[], $45::text[], $46::text[],
+                $47::text[], $48::text[])
+      as v(run_id, thread_id, task_id, status, output, error, interrupts, usage, task_status)
+    join claims h on h.run_id = v.run_id
+), place as materialized (
+  -- threads before runs; no key update: the same lock as create and cancel take
+  select t.tenant_id, t.thread_id from threads t
+    join ending e on t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
+   order by t.thread_id for no key update of t
+), fence as materialized (
+  select r.tenant_id, r.run_id, r.epoch, r.thread_id from runs r
+    join ending e on r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.epoch = e.epoch
+    join place p on p.tenant_id = r.tenant_id and p.thread_id = r.thread_id
+   where r.status = 'running' order by r.run_id for no key update of r
+)"""
+    + EVENTS
+    + CHECKPOINTS
+    + """, ended as (
+  update runs r
+     set status = e.status, ready = false, output = e.output, error = e.error::jsonb,
+         interrupts = e.interrupts::jsonb, usage = e.usage::jsonb, lease_expires_at = null,
+         ended_at = now(), updated_at = now()
+    from ending e join fence f on f.run_id = e.run_id
+   where r.tenant_id = f.tenant_id and r.run_id = f.run_id
+  returning r.tenant_id, r.run_id, r.thread_id
+), line as (
+  -- what waits behind the run: a new input takes the place of its questions, a resume answers them
+  select e.run_id, bool_or(p.task_id = e.task_id) as goes_on, bool_or(p.kind = 'input') as superseded,
+         coalesce(array_agg(a.id) filter (where a.id is not null), '{}') as answered
+    from ending e
+    join runs p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id and p.status = 'pending'
+    left join lateral unnest(p.answers) a(id) on true
+   group by e.run_id
+), left_behind as (
+  select e.run_id,
+         case when l.superseded then '{}' else e.interrupts::jsonb - coalesce(l.answered, '{}') end as interrupts,
+         case when l.goes_on then 'working'
+              when l.superseded and e.task_status = 'input_required' then 'canceled'
+              else e.task_status end as task_status
+    from ending e left join line l on l.run_id = e.run_id
+), next as (
+  -- from `ended`, so that the old head steps down before the new one steps up
+  select distinct on (p.thread_id) p.tenant_id, p.run_id, p.thread_id
+    from ended d join runs p on p.tenant_id = d.tenant_id and p.thread_id = d.thread_id and p.status = 'pending'
+   order by p.thread_id, p.run_id
+), promoted as (
+  update runs r set ready = true, updated_at = now()
+    from next n where r.tenant_id = n.tenant_id and r.run_id = n.run_id
+  returning r.tenant_id, r.thread_id, r.agent
+), left_thread as (
+  update threads t
+     set open_runs = t.open_runs - 1,
+         status = case when t.open_runs > 1 then 'busy'
+                       when e.interrupts <> '{}' or e.status = 'interrupted' then 'interrupted'
+                       when e.status in ('error', 'timeout') then 'error'
+                       else 'idle' end,
+         interrupts = b.interrupts,
+         open_task = case when b.interrupts <> '{}' then e.task_id else t.open_task end,
+         last_run = e.run_id, updated_at = now(), state_updated_at = now()
+    from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id
+   where t.tenant_id = f.tenant_id and t.thread_id = f.thread_id
+  returning t.tenant_id, t.thread_id, t.open_runs
+), settled as (
+  update tasks k set status = b.task_status, updated_at = now()
+    from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id
+   where k.tenant_id = f.tenant_id and k.task_id = e.task_id
+)
+select f.run_id, f.thread_id, e.task_id, p.agent as next_agent, t.open_runs
+  from fence f
+  join ending e on e.run_id = f.run_id
+  join left_thread t on t.tenant_id = f.tenant_id and t.thread_id = f.thread_id
+  left join promoted p on p.tenant_id = f.tenant_id and p.thread_id = f.thread_id
+"""
+)
+
+# A run that was created while the finish waited for the thread is not in the finish's snapshot.
+RECONSIDER = """
+with line as (
+  select bool_or(p.task_id = $3) as goes_on, bool_or(p.kind = 'input') as superseded,
+         coalesce(array_agg(a.id) filter (where a.id is not null), '{}') as answered
+    from runs p left join lateral unnest(p.answers) a(id) on true
+   where p.tenant_id = $1 and p.thread_id = $2 and p.status = 'pending'
+), thread as (
+  update threads t set interrupts = case when l.superseded then '{}' else t.interrupts - l.answered end
+    from line l where t.tenant_id = $1 and t.thread_id = $2 and t.interrupts <> '{}'
+)
+update tasks k set status = case when l.goes_on then 'working' else 'canceled' end, updated_at = now()
+  from line l
+ where k.tenant_id = $1 and k.task_id = $3 and k.status = 'input_required' and (l.goes_on or l.superseded)
+"""
+
+ROLL_BACK = """
+with gone as (
+  delete from checkpoints c where c.tenant_id = $1 and c.run_id = any($2::text[])
+  returning c.tenant_id, c.thread_id, c.ns, c.checkpoint_id
+), gone_writes as (
+  delete from checkpoint_writes w using gone g
+   where (w.tenant_id, w.thread_id, w.ns, w.checkpoint_id) = (g.tenant_id, g.thread_id, g.ns, g.checkpoint_id)
+)
+delete from checkpoint_views v using gone g
+ where (v.tenant_id, v.thread_id, v.ns, v.checkpoint_id) = (g.tenant_id, g.thread_id, g.ns, g.checkpoint_id)
+"""
+
+ALREADY_ENDED = """
+select r.run_id from runs r
+  join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
+    on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
+ where r.status not in ('pending', 'running')
+"""

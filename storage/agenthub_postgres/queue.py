@@ -1,0 +1,238 @@
+"""The run queue in SQL: claim, renew, release, reap, tidy.
+
+The database's clock alone decides expiry. A claim raises `epoch`, which is what fences the attempts
+before it; nothing else here may touch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from asyncpg import Connection, Record
+from asyncpg.pool import PoolConnectionProxy
+
+from agenthub.events import ENDED, ended
+from agenthub.json import loads, text
+from agenthub.ports import Claimed, Lease, Renewal
+from agenthub.runs import RunRequest
+from agenthub_postgres import threads
+from agenthub_postgres.cancellation import PROMOTE
+from agenthub_postgres.database import Database
+from agenthub_postgres.payload import pack, unpack
+
+CLAIM = """
+with head as materialized (
+  -- materialized: a planner that ran this twice would claim more than the limit
+  -- skip locked: claimers do not wait for each other, nor for a cancellation
+  select tenant_id, run_id, epoch from runs
+   where tenant_id = $1 and status = 'pending' and ready and available_at <= now() and agent = any($2::text[])
+   order by priority desc, available_at, run_id limit $3 for update skip locked
+)
+update runs r
+   set status = 'running', epoch = r.epoch + 1, worker_id = $4, lease_expires_at = now() + $5::interval,
+       started_at = coalesce(r.started_at, now()), updated_at = now()
+  from head
+  join threads t on t.tenant_id = head.tenant_id
+ where r.tenant_id = head.tenant_id and r.run_id = head.run_id and t.thread_id = r.thread_id
+   -- `head` has the latest row, this scan the snapshot's: when another attempt came and went in
+   -- between, its events would not be in `last_seq`, so the run is left to the next claim
+   and r.epoch = head.epoch
+returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
+          r.metadata, r.failures, r.created_at, t.ephemeral,
+          case when r.epoch = 1 and r.kind = 'input' then 0 else
+            coalesce((select max(e.seq) from events e where e.tenant_id = r.tenant_id and e.task_id = r.task_id), 0)
+          end as last_seq,
+          exists (select from checkpoints c
+                   where c.tenant_id = r.tenant_id and c.thread_id = r.thread_id::text) as has_state
+"""
+
+RENEW = """
+with held as materialized (
+  -- in the order of ids, like every statement that locks several runs: two orders would deadlock
+  select r.tenant_id, r.run_id from runs r
+    join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
+      on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
+   where r.status = 'running' order by r.run_id for no key update of r
+)
+update runs r set lease_expires_at = now() + $4::interval
+  from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
+returning r.tenant_id, r.run_id, r.epoch, r.cancel_action
+"""
+
+RELEASE = """
+with held as materialized (
+  -- in the order of ids, as in renew
+  select r.tenant_id, r.run_id from runs r
+    join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
+      on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
+   where r.status = 'running' order by r.run_id for no key update of r
+)
+update runs r set status = 'pending', worker_id = null, lease_expires_at = null, available_at = now(),
+       updated_at = now()
+  from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
+returning r.agent
+"""
+
+REAP = """
+with dead as materialized (
+  -- skip locked: another reaper has it, or its owner is writing and so is not dead
+  select tenant_id, run_id from runs
+   where tenant_id = $1 and status = 'running' and lease_expires_at < now() and failures < $3
+   order by run_id limit $2 for update skip locked
+)
+update runs r
+   set status = 'pending', failures = r.failures + 1, worker_id = null, lease_expires_at = null,
+       -- the first death is most often the worker's; only a run that dies again has to wait
+       available_at = now() + case when r.failures = 0 then interval '0'
+                                   else make_interval(secs => random() * least(2 ^ r.failures, 300)) end,
+       updated_at = now()
+  from dead where r.tenant_id = dead.tenant_id and r.run_id = dead.run_id
+returning r.agent
+"""
+
+POISONED = """
+select run_id, thread_id, task_id, worker_id from runs
+ where tenant_id = $1 and status = 'running' and lease_expires_at < now() and failures >= $3
+ order by run_id limit $2
+"""
+
+LOCK_THREAD = """
+-- the thread before the run; no key update as in create
+select 1 from threads where tenant_id = $1 and thread_id = $2 for no key update
+"""
+
+GIVE_UP = """
+update runs r set status = 'error', ready = false, failures = r.failures + 1, error = $3::jsonb,
+       lease_expires_at = null, ended_at = now(), updated_at = now()
+ where r.tenant_id = $1 and r.run_id = $2 and r.status = 'running' and r.lease_expires_at < now()
+returning r.epoch
+"""
+
+LOG_END = """
+insert into events (tenant_id, task_id, seq, run_id, epoch, kind, data)
+select $1, $2, coalesce(max(e.seq), 0) + 1, $3, $4, $5, $6 from events e where e.tenant_id = $1 and e.task_id = $2
+"""
+
+FAIL_TASK = (
+    "update tasks set status = 'failed', updated_at = now() where tenant_id = $1 and task_id = $2"
+)
+
+LEAVE_THREAD = """
+update threads t set open_runs = t.open_runs - 1, last_run = $3, updated_at = now(), interrupts = '{}',
+       status = case when t.open_runs > 1 then 'busy' else 'error' end
+ where t.tenant_id = $1 and t.thread_id = $2
+"""
+
+HEADLESS = """
+select t.thread_id from threads t
+ where t.tenant_id = $1 and t.open_runs > 0
+   and not exists (select from runs r where r.tenant_id = t.tenant_id and r.thread_id = t.thread_id and r.ready)
+ limit 100
+"""
+
+OLD_EPHEMERAL = """
+select thread_id from threads
+ where tenant_id = $1 and ephemeral and open_runs = 0 and interrupts = '{}' and updated_at < now() - $2::interval
+ limit 500
+"""
+
+DROP_KEYS = "delete from idempotency where tenant_id = $1 and expires_at < now()"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresQueue:
+    """`agenthub.ports.Queue` for one tenant."""
+
+    db: Database
+    tenant: str
+
+    async def claim(
+        self, *, worker_id: str, agents: Sequence[str], limit: int, lease: timedelta
+    ) -> Sequence[Claimed]:
+        rows = await self.db.fetch(CLAIM, self.tenant, list(agents), limit, worker_id, lease)
+        return [_claimed(row) for row in rows]
+
+    async def renew(self, leases: Sequence[Lease], *, lease: timedelta) -> Sequence[Renewal]:
+        rows = await self.db.fetch(RENEW, *_columns(leases), lease)
+        return [
+            Renewal(Lease(row["tenant_id"], row["run_id"], row["epoch"]), row["cancel_action"])
+            for row in rows
+        ]
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        await self.db.fetch(RELEASE, *_columns(leases))
+
+    async def reap(self, *, limit: int, max_failures: int) -> Sequence[str]:
+        rows = await self.db.fetch(REAP, self.tenant, limit, max_failures)
+        agents = [row["agent"] for row in rows]
+        for row in await self.db.fetch(POISONED, self.tenant, limit, max_failures):
+            agents += await self._give_up(row)
+        return agents
+
+    async def _give_up(self, row: Record) -> list[str]:
+        run_id: UUID = row["run_id"]
+        error = {
+            "error": "AttemptsExhausted",
+            "message": f"the run was given up: worker {row['worker_id']!r} and others before it "
+            "died or stalled while they executed it",
+        }
+        async with self.db.transaction() as connection:
+            await connection.fetch(LOCK_THREAD, self.tenant, row["thread_id"])
+            epoch = await connection.fetchval(GIVE_UP, self.tenant, run_id, text(error))
+            if epoch is None:
+                return []
+            body = pack(ended(run_id, "error", error=error))
+            await connection.execute(
+                LOG_END, self.tenant, row["task_id"], run_id, epoch, ENDED, body
+            )
+            await connection.execute(FAIL_TASK, self.tenant, row["task_id"])
+            await connection.execute(LEAVE_THREAD, self.tenant, row["thread_id"], run_id)
+            return await promote(connection, self.tenant, row["thread_id"])
+
+    async def tidy(self, *, ephemeral_ttl: timedelta) -> Sequence[str]:
+        agents: list[str] = []
+        for row in await self.db.fetch(HEADLESS, self.tenant):
+            async with self.db.transaction() as connection:
+                await connection.fetch(LOCK_THREAD, self.tenant, row["thread_id"])
+                agents += await promote(connection, self.tenant, row["thread_id"])
+        for row in await self.db.fetch(OLD_EPHEMERAL, self.tenant, ephemeral_ttl):
+            async with self.db.transaction() as connection:
+                await threads.delete(connection, self.tenant, row["thread_id"], idle_only=True)
+        await self.db.fetch(DROP_KEYS, self.tenant)
+        return agents
+
+
+async def promote(
+    connection: Connection[Record] | PoolConnectionProxy[Record], tenant: str, thread_id: UUID
+) -> list[str]:
+    """Make the oldest pending run of a thread its head, if it has none; needs the thread's lock."""
+    return [row["agent"] for row in await connection.fetch(PROMOTE, tenant, thread_id)]
+
+
+def _columns(leases: Sequence[Lease]) -> tuple[list[str], list[UUID], list[int]]:
+    return (
+        [lease.tenant for lease in leases],
+        [lease.run_id for lease in leases],
+        [lease.epoch for lease in leases],
+    )
+
+
+def _claimed(row: Record) -> Claimed:
+    return Claimed(
+        lease=Lease(row["tenant_id"], row["run_id"], row["epoch"]),
+        thread_id=row["thread_id"],
+        task_id=row["task_id"],
+        agent=row["agent"],
+        kind=row["kind"],
+        request=RunRequest.from_json(loads(unpack(row["request"]))),
+        subject=row["subject"],
+        metadata=loads(row["metadata"]),
+        last_seq=row["last_seq"],
+        has_state=row["has_state"],
+        ephemeral=row["ephemeral"],
+        failures=row["failures"],
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,329 @@
+"""Runs and tasks in SQL: the create transition, and reads.
+
+Create is one statement. What it decides on (is the thread busy, which questions are open) stands in the
+thread's row, because only a locked row is seen in its latest version: a count over `runs` in the same
+statement would use the snapshot from before the lock was granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from asyncpg import Record
+
+from agenthub.errors import Conflict, NotFound
+from agenthub.interrupts import unknown
+from agenthub.json import dumps, loads, text
+from agenthub.ports import Cancelled, NewRun
+from agenthub.runs import CancelAction, Run, RunStatus, Task, TaskStatus
+from agenthub_postgres import cancellation
+from agenthub_postgres.database import Database
+from agenthub_postgres.payload import pack
+from agenthub_postgres.records import RUN_COLUMNS, run_of
+
+IDEMPOTENCY_HOURS = 24
+
+CREATE = f"""
+with made as (
+  -- the thread, where it may be made and is not there
+  insert into threads (tenant_id, thread_id, agent, status, subject, metadata, open_runs, open_task, ephemeral)
+  select $1, $2, $4, 'busy', $6, $8::jsonb, 1, $3, $11
+   where $10::boolean and $5 <> 'resume'
+     and not exists (select from threads t where t.tenant_id = $1 and t.thread_id = $2)
+      on conflict (tenant_id, thread_id) do nothing
+  returning open_runs, null::uuid as open_task, '{{}}'::jsonb as interrupts
+), old as materialized (
+  -- no key update: deciders on one thread go one after the other; foreign readers are not disturbed
+  select * from threads t where t.tenant_id = $1 and t.thread_id = $2 for no key update
+), held as (
+  update threads t
+     set open_runs = old.open_runs + 1,
+         status = 'busy',
+         agent = $4,
+         interrupts = case when $5 = 'resume' then old.interrupts - $13::text[] else '{{}}' end,
+         open_task = case when $5 = 'resume' then old.open_task else $3 end,
+         updated_at = now()
+    from old
+   where t.tenant_id = old.tenant_id and t.thread_id = old.thread_id
+     and coalesce(old.agent, $4) = $4
+     and ($9 = 'enqueue' or old.open_runs = 0)
+     and ($5 <> 'resume' or old.interrupts ?& $13::text[])
+     and ($5 = 'resume' or $12 = 'supersede' or old.interrupts = '{{}}')
+  returning t.open_runs, old.open_task, old.interrupts
+), place as (
+  select open_runs, open_task, interrupts from made
+   union all
+  select open_runs, open_task, interrupts from held
+), run as (
+  insert into runs as r (tenant_id, run_id, thread_id, task_id, agent, kind, ready, available_at, priority,
+                         multitask, subject, request, metadata, origin, answers, after_seq)
+  select $1, $3, $2, task.task_id, $4, $5, place.open_runs = 1, now() + $15::interval, $16, $9, $6, $7,
+         $14::jsonb, $17::jsonb, $13,
+         case when $5 = 'resume' then
+           coalesce((select max(e.seq) from events e where e.tenant_id = $1 and e.task_id = task.task_id), 0)
+         else 0 end
+    from place
+    cross join lateral (select case when $5 = 'resume' then place.open_task else $3 end as task_id) task
+  returning {RUN_COLUMNS}
+), fresh as (
+  insert into tasks (tenant_id, task_id, thread_id, agent, subject)
+  select r.tenant_id, r.task_id, r.thread_id, r.agent, r.subject from run r where r.kind = 'input'
+), carried_on as (
+  update tasks t set status = 'working', updated_at = now()
+    from run r where r.kind = 'resume' and t.tenant_id = r.tenant_id and t.task_id = r.task_id
+), superseded as (
+  -- a new input takes the place of a question that was never answered
+  update tasks t set status = 'canceled', updated_at = now()
+    from place where $5 = 'input' and t.tenant_id = $1 and t.task_id = place.open_task
+     and t.status = 'input_required'
+), keyed as (
+  -- no `on conflict`: a key that is taken must undo the whole statement
+  insert into idempotency (tenant_id, key, request_hash, run_id, expires_at)
+  select $1, $18::text, $19, r.run_id, now() + make_interval(hours => $20) from run r where $18::text is not null
+)
+select * from run
+"""
+
+THREAD = """
+select agent, open_runs, interrupts, open_task from threads where tenant_id = $1 and thread_id = $2
+"""
+
+LOCK_THREAD = """
+-- no key update: as in create
+select open_runs from threads where tenant_id = $1 and thread_id = $2 for no key update
+"""
+
+OPEN_RUNS = """
+select run_id from runs
+ where tenant_id = $1 and thread_id = $2 and status in ('pending', 'running') order by run_id desc
+"""
+
+BY_KEY = """
+select request_hash, run_id from idempotency where tenant_id = $1 and key = $2 and expires_at > now()
+"""
+
+DROP_EXPIRED_KEY = """
+delete from idempotency where tenant_id = $1 and key = $2 and expires_at <= now()
+"""
+
+GET = f"select {RUN_COLUMNS}, r.output from runs r where r.tenant_id = $1 and r.run_id = $2"
+
+LIST = f"""
+select {RUN_COLUMNS} from runs r
+ where r.tenant_id = $1 and r.thread_id = $2 and ($3::text is null or r.status = $3)
+ order by r.run_id desc limit $4 offset $5
+"""
+
+TASK = """
+select t.*, coalesce((select max(e.seq) from events e
+                       where e.tenant_id = t.tenant_id and e.task_id = t.task_id), 0) as last_seq
+  from tasks t where t.tenant_id = $1 and t.task_id = $2
+"""
+
+TASK_RUNS = f"""
+select {RUN_COLUMNS}, r.output from runs r
+ where r.tenant_id = $1 and r.task_id = any($2::uuid[]) order by r.run_id
+"""
+
+_TASK_FILTER = """
+ where t.tenant_id = $1 and ($2::text is null or t.subject = $2) and ($3::text is null or t.agent = $3)
+   and ($4::uuid is null or t.thread_id = $4) and ($5::text[] = '{}' or t.status = any($5))
+   and ($6::timestamptz is null or t.updated_at >= $6)
+"""
+
+TASKS = f"""
+select t.*, 0::bigint as last_seq from tasks t {_TASK_FILTER}
+   and ($7::timestamptz is null or (t.updated_at, t.task_id) < ($7, $8::uuid))
+ order by t.updated_at desc, t.task_id desc limit $9
+"""
+
+COUNT_TASKS = f"select count(*) from tasks t {_TASK_FILTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresRuns:
+    """`agenthub.ports.RunStore`."""
+
+    db: Database
+
+    async def create(self, new: NewRun) -> Run:
+        """See the port. Retries when another transaction made the thread at the same moment."""
+        for _ in range(3):
+            try:
+                row = await self.db.row(CREATE, *_arguments(new))
+                if row is not None:
+                    return run_of(row)
+                # a retry changes nothing: what its first request did is no reason to refuse it
+                run = await self._replayed(new) or await self._refused(new)
+            except asyncpg.UniqueViolationError as taken:
+                if taken.constraint_name != "idempotency_pkey":
+                    raise
+                run = await self._replayed(new)
+            if run is not None:
+                return run
+        raise Conflict(f"thread {str(new.thread_id)!r} keeps changing; try again")
+
+    async def _replayed(self, new: NewRun) -> Run | None:
+        """The run that this key made before; None when the key may be used."""
+        if new.idempotency_key is None:
+            return None
+        record = await self.db.row(BY_KEY, new.tenant, new.idempotency_key)
+        if record is None:
+            await self.db.fetch(DROP_EXPIRED_KEY, new.tenant, new.idempotency_key)
+            return None
+        if record["request_hash"] != new.request_hash:
+            raise Conflict("this idempotency key was already used for a different request")
+        run = await self.get(new.tenant, record["run_id"])
+        if run is None:
+            raise NotFound("the run of this idempotency key has been deleted")
+        return run
+
+    async def _refused(self, new: NewRun) -> Run | None:
+        """Say why nothing was created; None when it may be tried again."""
+        row = await self.db.row(THREAD, new.tenant, new.thread_id)
+        if row is None:
+            if new.make_thread and new.kind != "resume":
+                return None
+            raise NotFound(f"there is no thread {str(new.thread_id)!r}")
+        if row["agent"] not in (None, new.agent):
+            raise Conflict(
+                f"thread {str(new.thread_id)!r} belongs to agent {row['agent']!r}, not {new.agent!r}"
+            )
+        open_ = loads(row["interrupts"])
+        if new.kind == "resume":
+            wrong = [i for i in new.request.answers or () if i not in open_]
+            if wrong:
+                raise unknown(wrong, open_)
+        elif new.open_task == "refuse" and open_:
+            raise Conflict(
+                f"task {str(row['open_task'])!r} of this thread waits for an answer: "
+                "answer it or cancel it first",
+                task_id=str(row["open_task"]),
+            )
+        if row["open_runs"] == 0:
+            return None
+        if new.multitask == "reject":
+            raise Conflict(
+                "Thread is already running a task. Wait for it to finish or choose a different "
+                "multitask strategy."
+            )
+        if new.multitask in ("interrupt", "rollback"):
+            return await self._displace(
+                new, "rollback" if new.multitask == "rollback" else "interrupt"
+            )
+        return None
+
+    async def _displace(self, new: NewRun, action: CancelAction) -> Run:
+        """Cancel what is open on the thread and queue the new run behind it, in one transaction."""
+        async with self.db.transaction() as connection:
+            await connection.fetch(LOCK_THREAD, new.tenant, new.thread_id)
+            for row in await connection.fetch(OPEN_RUNS, new.tenant, new.thread_id):
+                await cancellation.cancel(
+                    connection, new.tenant, row["run_id"], action, "superseded by a new run"
+                )
+            row = await connection.fetchrow(CREATE, *_arguments(replace(new, multitask="enqueue")))
+            if row is None:
+                # raised inside, so that the cancellations are undone
+                raise Conflict(f"thread {str(new.thread_id)!r} changed meanwhile; try again")
+        return run_of(row)
+
+    async def get(self, tenant: str, run_id: UUID) -> Run | None:
+        row = await self.db.row(GET, tenant, run_id, again=True)
+        return None if row is None else run_of(row)
+
+    async def list(
+        self,
+        tenant: str,
+        thread_id: UUID,
+        *,
+        status: RunStatus | None = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> Sequence[Run]:
+        rows = await self.db.fetch(LIST, tenant, thread_id, status, limit, offset, again=True)
+        return [run_of(row) for row in rows]
+
+    async def cancel(
+        self, tenant: str, run_id: UUID, action: CancelAction, *, reason: str
+    ) -> Cancelled | None:
+        async with self.db.transaction() as connection:
+            return await cancellation.cancel(connection, tenant, run_id, action, reason)
+
+    async def close_task(self, tenant: str, task_id: UUID, *, reason: str) -> bool:
+        async with self.db.transaction() as connection:
+            return await cancellation.close_task(connection, tenant, task_id, reason)
+
+    async def task(self, tenant: str, task_id: UUID) -> Task | None:
+        row = await self.db.row(TASK, tenant, task_id, again=True)
+        if row is None:
+            return None
+        return (await self._with_runs(tenant, [row]))[0]
+
+    async def tasks(
+        self,
+        tenant: str,
+        *,
+        agent: str | None = None,
+        subject: str | None = None,
+        thread_id: UUID | None = None,
+        status: Sequence[TaskStatus] = (),
+        updated_since: datetime | None = None,
+        before: tuple[datetime, UUID] | None = None,
+        limit: int = 50,
+    ) -> tuple[Sequence[Task], int]:
+        matching = (tenant, subject, agent, thread_id, list(status), updated_since)
+        at, last = before or (None, None)
+        rows = await self.db.fetch(TASKS, *matching, at, last, limit, again=True)
+        count = await self.db.row(COUNT_TASKS, *matching, again=True)
+        assert count is not None
+        return await self._with_runs(tenant, rows), count["count"]
+
+    async def _with_runs(self, tenant: str, rows: Sequence[Record]) -> Sequence[Task]:
+        ids = [row["task_id"] for row in rows]
+        runs: dict[UUID, list[Run]] = {}
+        for row in await self.db.fetch(TASK_RUNS, tenant, ids, again=True):
+            runs.setdefault(row["task_id"], []).append(run_of(row))
+        return [
+            Task(
+                tenant=row["tenant_id"],
+                task_id=row["task_id"],
+                thread_id=row["thread_id"],
+                agent=row["agent"],
+                status=row["status"],
+                subject=row["subject"],
+                created_at=row["created_at"],
+                updated_at=row["updated_at"],
+                last_seq=row["last_seq"],
+                runs=tuple(runs.get(row["task_id"], ())),
+            )
+            for row in rows
+        ]
+
+
+def _arguments(new: NewRun) -> tuple[object, ...]:
+    return (
+        new.tenant,
+        new.thread_id,
+        new.run_id,
+        new.agent,
+        new.kind,
+        new.subject,
+        pack(dumps(new.request.to_json())),
+        text(new.thread_metadata),
+        new.multitask,
+        new.make_thread,
+        new.ephemeral,
+        new.open_task,
+        list(new.request.answers or ()),
+        text(new.metadata),
+        new.delay,
+        new.priority,
+        text(new.origin),
+        new.idempotency_key,
+        new.request_hash,
+        IDEMPOTENCY_HOURS,
+    )

@@ -1,0 +1,147 @@
+"""Threads in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
+
+from agenthub.errors import Conflict
+from agenthub.json import JsonObject, text
+from agenthub.threads import Thread
+from agenthub_postgres.database import Database
+from agenthub_postgres.records import thread_of
+
+CREATE = """
+insert into threads (tenant_id, thread_id, subject, metadata, agent) values ($1, $2, $3, $4::jsonb, $5)
+    on conflict (tenant_id, thread_id) do nothing
+returning *
+"""
+
+GET = """
+select t.*, r.output, r.error from threads t
+  left join runs r on r.tenant_id = t.tenant_id and r.run_id = t.last_run
+ where t.tenant_id = $1 and t.thread_id = $2
+"""
+
+SEARCH = """
+select t.*, r.output, r.error from threads t
+  left join runs r on r.tenant_id = t.tenant_id and r.run_id = t.last_run
+ where t.tenant_id = $1 and not t.ephemeral
+   and ($2::jsonb is null or t.metadata @> $2) and ($3::text is null or t.status = $3)
+ order by t.created_at desc, t.thread_id limit $4 offset $5
+"""
+
+UPDATE = """
+update threads set metadata = metadata || $3::jsonb, updated_at = now()
+ where tenant_id = $1 and thread_id = $2
+returning *
+"""
+
+LOCK = """
+-- for update: nobody may put a run on it while it goes
+select open_runs from threads where tenant_id = $1 and thread_id = $2 for update
+"""
+
+LOCK_RUNS = """
+-- for update: nobody may claim one while it goes, and writes under a lease come first
+select status from runs where tenant_id = $1 and thread_id = $2 and status in ('pending', 'running')
+ order by run_id for update
+"""
+
+DELETE = """
+with held as (
+  select t.tenant_id, t.thread_id from threads t where t.tenant_id = $1 and t.thread_id = $2
+), gone_tasks as (
+  delete from tasks k using held h where k.tenant_id = h.tenant_id and k.thread_id = h.thread_id
+  returning k.tenant_id, k.task_id
+), gone_events as (
+  delete from events e using gone_tasks k where e.tenant_id = k.tenant_id and e.task_id = k.task_id
+), gone_runs as (
+  delete from runs r using held h where r.tenant_id = h.tenant_id and r.thread_id = h.thread_id
+), gone_checkpoints as (
+  delete from checkpoints c using held h where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
+), gone_blobs as (
+  delete from checkpoint_blobs c using held h
+   where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
+), gone_writes as (
+  delete from checkpoint_writes c using held h
+   where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
+), gone_views as (
+  delete from checkpoint_views c using held h
+   where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
+)
+delete from threads t using held h where t.tenant_id = h.tenant_id and t.thread_id = h.thread_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresThreads:
+    """`agenthub.ports.ThreadStore`."""
+
+    db: Database
+
+    async def create(
+        self,
+        tenant: str,
+        thread_id: UUID,
+        *,
+        subject: str,
+        metadata: JsonObject,
+        agent: str | None = None,
+        exists_ok: bool = False,
+    ) -> Thread:
+        row = await self.db.row(CREATE, tenant, thread_id, subject, text(metadata), agent)
+        if row is not None:
+            return thread_of(row)
+        found = await self.get(tenant, thread_id)
+        if found is None or not exists_ok:
+            raise Conflict(f"Thread with ID {thread_id!s} already exists")
+        return found
+
+    async def get(self, tenant: str, thread_id: UUID) -> Thread | None:
+        row = await self.db.row(GET, tenant, thread_id, again=True)
+        return None if row is None else thread_of(row)
+
+    async def search(
+        self,
+        tenant: str,
+        *,
+        metadata: JsonObject | None = None,
+        status: str | None = None,
+        limit: int = 10,
+        offset: int = 0,
+    ) -> Sequence[Thread]:
+        contains = None if metadata is None else text(metadata)
+        rows = await self.db.fetch(SEARCH, tenant, contains, status, limit, offset, again=True)
+        return [thread_of(row) for row in rows]
+
+    async def update(self, tenant: str, thread_id: UUID, *, metadata: JsonObject) -> Thread | None:
+        row = await self.db.row(UPDATE, tenant, thread_id, text(metadata))
+        return None if row is None else await self.get(tenant, thread_id)
+
+    async def delete(self, tenant: str, thread_id: UUID) -> bool:
+        async with self.db.transaction() as connection:
+            return await delete(connection, tenant, thread_id)
+
+
+async def delete(
+    connection: PoolConnectionProxy[Record],
+    tenant: str,
+    thread_id: UUID,
+    *,
+    idle_only: bool = False,
+) -> bool:
+    """Delete a thread with everything on it; `idle_only`: not if a run is open. In a transaction:
+    the locks come first, so that the deletion sees whatever was written before them."""
+    thread = await connection.fetchrow(LOCK, tenant, thread_id)
+    if thread is None or (idle_only and thread["open_runs"]):
+        return False
+    open_ = await connection.fetch(LOCK_RUNS, tenant, thread_id)
+    if any(row["status"] == "running" for row in open_):
+        raise Conflict(f"a run is running on thread {str(thread_id)!r}: cancel it first")
+    await connection.execute(DELETE, tenant, thread_id)
+    return True

@@ -1,0 +1,30 @@
+"""Wake-ups over Redis: fast, lossy, and never the truth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from agenthub_redis.doorbell import RedisDoorbell
+from agenthub_redis.tail import RedisTail
+
+__all__ = ["RedisDoorbell", "RedisTail", "open_redis"]
+
+
+@asynccontextmanager
+async def open_redis(
+    url: str, *, prefix: str = "agenthub:", refresh_seconds: float = 5.0
+) -> AsyncGenerator[tuple[RedisDoorbell, RedisTail]]:
+    """A doorbell and a tail on one server. `RedisTail.run` is the caller's to run."""
+    client = Redis.from_url(url)
+    waiting = Redis.from_url(url, socket_timeout=None)
+    try:
+        yield (
+            RedisDoorbell(client, waiting, prefix=prefix),
+            RedisTail(client, prefix=prefix, refresh_seconds=refresh_seconds),
+        )
+    finally:
+        await waiting.aclose()
+        await client.aclose()

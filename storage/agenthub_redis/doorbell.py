@@ -1,0 +1,50 @@
+"""The doorbell on a Redis list: one push wakes one worker, and a lost push costs one poll.
+
+No run id ever stands in the list: the database decides what is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+KEPT = 7
+"""Rings kept for workers that are busy now; more would only wake them for nothing."""
+EXPIRE_SECONDS = 60
+
+
+class RedisDoorbell:
+    """`agenthub.ports.Doorbell`. `waiting` is a client of its own, since a wait blocks it."""
+
+    def __init__(self, client: Redis, waiting: Redis, *, prefix: str) -> None:
+        self.client = client
+        self.waiting = waiting
+        self.prefix = prefix
+
+    async def ring(self, topics: Iterable[str]) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        for topic in topics:
+            key = f"{self.prefix}bell:{topic}"
+            pipeline.lpush(key, b"1")
+            pipeline.ltrim(key, 0, KEPT)
+            pipeline.expire(key, EXPIRE_SECONDS)
+        try:
+            await pipeline.execute()
+        except (RedisError, OSError) as lost:
+            log.warning("a doorbell did not ring (%s); workers will find the run by polling", lost)
+
+    async def wait(self, topics: Sequence[str], *, timeout: float) -> None:
+        keys = [f"{self.prefix}bell:{topic}" for topic in topics]
+        if not keys:
+            await asyncio.sleep(timeout)
+            return
+        try:
+            await self.waiting.blpop(keys, timeout=timeout)
+        except (RedisError, OSError):
+            await asyncio.sleep(timeout)

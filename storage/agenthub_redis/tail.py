@@ -1,0 +1,149 @@
+"""The tail on Redis pub/sub: committed slices reach every process that follows their task.
+
+One connection per process, whatever the number of followers. Pub/sub promises nothing, and nothing is
+needed: a reader accepts a slice only where it stands and otherwise reads the log, so a restart, a
+`FLUSHALL` or a lost message costs time and never an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from agenthub.events import Event, pack, unpack
+from agenthub.fanout import Fanout
+from agenthub.ports import Following
+
+log = logging.getLogger(__name__)
+
+SUBSCRIBE_SECONDS = 0.5
+RECONNECT_SECONDS = 0.5
+LARGEST_SLICE = 1 << 20
+"""Bytes; a larger slice is announced instead of carried, so that Redis' buffers stay small."""
+
+
+class RedisTail:
+    """`agenthub.ports.Tail`; `run` must be running."""
+
+    def __init__(self, client: Redis, *, prefix: str, refresh_seconds: float) -> None:
+        self.client = client
+        self.task_prefix = f"{prefix}task:".encode()
+        self.topic_prefix = f"{prefix}topic:".encode()
+        self.refresh_seconds = refresh_seconds
+        self._fanout = Fanout()
+        self._pubsub = client.pubsub()
+        self._confirmed: dict[bytes, asyncio.Future[None]] = {}
+        self._outgoing: list[tuple[bytes, bytes]] = []
+        self._queued = asyncio.Event()
+        self._down = False
+
+    def _channel(self, task_id: UUID) -> bytes:
+        return self.task_prefix + task_id.bytes
+
+    def publish(self, task_id: UUID, events: Sequence[Event]) -> None:
+        packed = pack(events) if events else b""
+        self._outgoing.append(
+            (self._channel(task_id), packed if len(packed) <= LARGEST_SLICE else b"")
+        )
+        self._queued.set()
+
+    def announce(self, topic: str) -> None:
+        self._outgoing.append((self.topic_prefix + topic.encode(), b""))
+        self._queued.set()
+
+    def broadcasts(self, topic: str) -> AsyncIterator[None]:
+        return self._fanout.broadcasts(topic, every=self.refresh_seconds)
+
+    @asynccontextmanager
+    async def follow(self, task_id: UUID) -> AsyncGenerator[Following]:
+        channel = self._channel(task_id)
+        follower, first = self._fanout.add(task_id)
+        try:
+            if first:
+                await self._subscribe(channel)
+            elif (confirmed := self._confirmed.get(channel)) is not None:
+                await asyncio.wait([confirmed], timeout=SUBSCRIBE_SECONDS)
+            yield follower
+        finally:
+            if self._fanout.remove(task_id, follower):
+                await self._unsubscribe(channel)
+
+    async def _subscribe(self, channel: bytes) -> None:
+        confirmed = asyncio.get_running_loop().create_future()
+        self._confirmed[channel] = confirmed
+        if self._down:
+            return
+        try:
+            await self._pubsub.subscribe(channel)
+        except (RedisError, OSError):
+            return
+        # without the confirmation the follower's poll finds what it misses
+        await asyncio.wait([confirmed], timeout=SUBSCRIBE_SECONDS)
+
+    async def _unsubscribe(self, channel: bytes) -> None:
+        self._confirmed.pop(channel, None)
+        try:
+            await self._pubsub.unsubscribe(channel)
+        except (RedisError, OSError):
+            return
+
+    async def run(self) -> None:
+        """Receive and send, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._receive(), name="tail-receive")
+            group.create_task(self._send(), name="tail-send")
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                await self._pubsub.psubscribe(self.topic_prefix + b"*")
+                channels = [self._channel(task_id) for task_id in self._fanout.tasks]
+                if channels:
+                    await self._pubsub.subscribe(*channels)
+                self._fanout.look_everywhere()
+                self._down = False
+                while True:
+                    message = await self._pubsub.get_message(timeout=None)  # pyright: ignore[reportArgumentType]  # None blocks
+                    if message is not None:
+                        self._received(message)
+            except (RedisError, OSError) as broken:
+                if not self._down:
+                    log.warning("Redis is not reachable (%s); streams fall back to polling", broken)
+                self._down = True
+                self._fanout.look_everywhere()
+                await self._pubsub.aclose()
+                self._pubsub = self.client.pubsub()
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _received(self, message: dict[str, Any]) -> None:
+        kind, channel = message["type"], message["channel"]
+        if kind == "subscribe":
+            confirmed = self._confirmed.get(channel)
+            if confirmed is not None and not confirmed.done():
+                confirmed.set_result(None)
+        elif kind == "pmessage":
+            self._fanout.announce(channel[len(self.topic_prefix) :].decode())
+        elif kind == "message":
+            task_id = UUID(bytes=channel[len(self.task_prefix) :])
+            self._fanout.deliver(task_id, unpack(message["data"]) if message["data"] else ())
+
+    async def _send(self) -> None:
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            outgoing, self._outgoing = self._outgoing, []
+            pipeline = self.client.pipeline(transaction=False)
+            for channel, packed in outgoing:
+                pipeline.publish(channel, packed)
+            try:
+                await pipeline.execute()
+            except (RedisError, OSError):
+                # the events are committed; their readers poll
+                log.debug("the tail dropped %d slices", len(outgoing))
