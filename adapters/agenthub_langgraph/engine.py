@@ -1,0 +1,322 @@
+"""The engine: one run of one graph, as events and a finish.
+
+LangGraph facts that it respects (reliability.md §5, a2a.md §4): answers go in by interrupt id only;
+after a crash a run goes on with `None` as its input; an entrypoint is one superstep, so its finished
+tasks are replayed from their writes; static breakpoints end a run without a question, so the engine
+asks one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import uuid5
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
+from langgraph.types import Command, StateSnapshot
+
+from agenthub import events
+from agenthub.errors import LeaseLost
+from agenthub.ids import ASSISTANT_NAMESPACE, assistant_id
+from agenthub.interrupts import Interrupt
+from agenthub.json import Json, JsonObject, loads
+from agenthub.ports import CheckpointStore, CheckpointView, Claimed, Finish, LeaseWriter
+from agenthub.recorder import Recorder
+from agenthub.threads import StepView
+from agenthub_langgraph.encode import encode
+from agenthub_langgraph.saver import LeasedSaver
+from agenthub_langgraph.usage import Usage
+
+log = logging.getLogger(__name__)
+
+AnyGraph = Pregel[Any, Any, Any, Any]
+INTERRUPT = "__interrupt__"
+STREAMED = ["values", "updates", "messages", "custom", "checkpoints"]
+MESSAGE_CHARACTERS = 2000
+"""An error's message is cut there: it goes to clients."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the stream of a run has shown so far."""
+
+    values: Any = None
+    shown: bool = False
+    paused: bool = False
+    usage: Usage = field(default_factory=Usage)
+
+
+class LangGraphEngine:
+    """`agenthub.attempt.Engine` for the graphs of one environment."""
+
+    def __init__(
+        self,
+        graphs: Mapping[str, AnyGraph],
+        *,
+        checkpoints: CheckpointStore,
+        writer: LeaseWriter,
+        store: BaseStore | None = None,
+    ) -> None:
+        self.graphs = graphs
+        self.checkpoints = checkpoints
+        self.writer = writer
+        self.store = store
+        self.serde = JsonPlusSerializer(pickle_fallback=False)
+
+    async def execute(self, claimed: Claimed, recorder: Recorder) -> Finish:
+        """See `agenthub.attempt.Engine`."""
+        graph = self.graphs.get(claimed.agent)
+        if graph is None:
+            return _failure(LookupError(f"this worker does not have agent {claimed.agent!r}"))
+        me = asyncio.current_task()
+        lost = False
+
+        def on_lost() -> None:
+            nonlocal lost
+            lost = True
+            if me is not None:
+                me.cancel()
+
+        saver = LeasedSaver(
+            self.checkpoints,
+            self.writer,
+            claimed.lease,
+            serde=self.serde,
+            wait=claimed.request.durability == "sync",
+            has_state=claimed.has_state,
+            on_lost=on_lost,
+        )
+        update: dict[str, Any] = {"checkpointer": saver}
+        if graph.store is None and self.store is not None:
+            update["store"] = self.store
+        try:
+            return await self._run(graph.copy(update=update), saver, claimed, recorder)
+        except asyncio.CancelledError:
+            if lost:
+                raise LeaseLost(claimed.lease) from None
+            raise
+
+    async def _run(
+        self, graph: AnyGraph, saver: LeasedSaver, claimed: Claimed, recorder: Recorder
+    ) -> Finish:
+        config = _config(claimed)
+        outcome = Outcome()
+        try:
+            given = await _input(saver, claimed, config)
+            await self._stream(graph, given, config, claimed, recorder, outcome)
+        except LeaseLost:
+            raise
+        except Exception as error:  # user code: its failure is a result
+            log.info("run %s failed", claimed.lease.run_id, exc_info=error)
+            await self._view_head(graph, saver, config, claimed)
+            return _failure(error, outcome.usage.total)
+        interrupts: tuple[Interrupt, ...] = ()
+        if outcome.paused:
+            interrupts = await self._view_head(graph, saver, config, claimed)
+        return _finished(outcome, interrupts, recorder)
+
+    async def _stream(
+        self,
+        graph: AnyGraph,
+        given: Any,
+        config: RunnableConfig,
+        claimed: Claimed,
+        recorder: Recorder,
+        outcome: Outcome,
+    ) -> None:
+        request = claimed.request
+        recorded = events.RECORDED | set(request.modes)
+        modes = [*STREAMED, *(m for m in request.modes if m not in STREAMED)]
+        # the overloads follow the modes, which are only known at run time
+        stream = cast("Any", graph).astream(
+            given,
+            config,
+            context=request.context,
+            stream_mode=modes,
+            subgraphs=request.subgraphs,
+            durability=request.durability,
+            interrupt_before=_nodes(request.interrupt_before),
+            interrupt_after=_nodes(request.interrupt_after),
+        )
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                ns, mode, payload = part if request.subgraphs else ((), *part)
+                if mode == "checkpoints":
+                    self._view(claimed, payload)
+                elif mode == "values" and not ns:
+                    outcome.values, outcome.shown = payload, "values" in recorded
+                elif mode == "messages":
+                    outcome.usage.add(payload[0])
+                elif mode == "updates" and not ns and INTERRUPT in payload:
+                    outcome.paused = True
+                if mode in recorded and (not ns or request.subgraphs or mode == "messages"):
+                    recorder.emit(
+                        mode, encode(payload), "" if not request.subgraphs else "|".join(ns)
+                    )
+                    await recorder.room()
+
+    def _view(self, claimed: Claimed, payload: JsonObject) -> None:
+        at = payload["config"]["configurable"]
+        steps = tuple(StepView(id=t["id"], name=t["name"]) for t in payload["tasks"])
+        if steps:
+            self._put_view(claimed, at.get("checkpoint_ns", ""), at["checkpoint_id"], steps)
+
+    def _put_view(
+        self, claimed: Claimed, ns: str, checkpoint_id: str, steps: tuple[StepView, ...]
+    ) -> None:
+        view = CheckpointView(
+            thread_id=str(claimed.thread_id), ns=ns, checkpoint_id=checkpoint_id, steps=steps
+        )
+        # its failure is the lease's, and every other write of this run will say so
+        self.writer.put_view(claimed.lease, view).add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )
+
+    async def _view_head(
+        self, graph: AnyGraph, saver: LeasedSaver, config: RunnableConfig, claimed: Claimed
+    ) -> tuple[Interrupt, ...]:
+        """Store what the last checkpoint waits for, with its questions; returns those."""
+        await saver.settle()
+        at = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
+        state = await graph.aget_state({"configurable": at})
+        if not state.config.get("configurable", {}).get("checkpoint_id"):
+            return ()
+        questions = _questions(state)
+        steps = tuple(
+            StepView(
+                id=t.id,
+                name=t.name,
+                error=None if t.error is None else repr(t.error),
+                interrupts=tuple(q for q in questions if q.step == t.id),
+            )
+            for t in state.tasks
+        )
+        head = state.config.get("configurable", {})
+        self._put_view(claimed, "", head["checkpoint_id"], steps)
+        return questions
+
+
+def _config(claimed: Claimed) -> RunnableConfig:
+    request = claimed.request
+    run_id = str(claimed.lease.run_id)
+    ours = {
+        "thread_id": str(claimed.thread_id),
+        "run_id": run_id,
+        "graph_id": claimed.agent,
+        "assistant_id": str(assistant_id(claimed.agent)),
+    }
+    configurable: JsonObject = {
+        **request.config.get("configurable", {}),
+        **ours,
+        "checkpoint_ns": "",
+    }
+    if request.checkpoint_id is not None:
+        configurable["checkpoint_id"] = request.checkpoint_id
+    config: RunnableConfig = {
+        "configurable": configurable,
+        # what an agent can key its side effects with: the run, its task and the attempt
+        "metadata": {
+            **claimed.metadata,
+            **ours,
+            "task_id": str(claimed.task_id),
+            "run_attempt": claimed.lease.epoch,
+        },
+        "run_id": claimed.lease.run_id,
+    }
+    if request.config.get("recursion_limit"):
+        config["recursion_limit"] = int(request.config["recursion_limit"])
+    if request.config.get("tags"):
+        config["tags"] = list(request.config["tags"])
+    return config
+
+
+async def _input(saver: LeasedSaver, claimed: Claimed, config: RunnableConfig) -> Any:
+    """The graph's input: None when an earlier attempt of this run has already begun."""
+    if claimed.lease.epoch > 1 and claimed.has_state:
+        at = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
+        head = await saver.aget_tuple({"configurable": at})
+        if head is not None and head.metadata.get("run_id") == str(claimed.lease.run_id):
+            config.get("configurable", {}).pop("checkpoint_id", None)
+            return None
+    request = claimed.request
+    if request.answers is not None:
+        answers = {k: v for k, v in request.answers.items() if not _is_breakpoint(k)}
+        if not answers and request.goto is None and request.update is None:
+            return None
+        command: dict[str, Any] = {"resume": answers} if answers else {}
+    elif request.goto is None and request.update is None:
+        return request.input
+    else:
+        command = {}
+    if request.goto is not None:
+        command["goto"] = request.goto
+    if request.update is not None:
+        command["update"] = request.update
+    return Command(**command)
+
+
+def _finished(outcome: Outcome, interrupts: tuple[Interrupt, ...], recorder: Recorder) -> Finish:
+    values: Any = outcome.values
+    if not outcome.shown:
+        recorder.emit(events.VALUES, encode(values))
+    if isinstance(values, dict) and INTERRUPT in values:
+        state = cast("dict[str, Any]", values)
+        values = {k: v for k, v in state.items() if k != INTERRUPT}
+    return Finish(
+        status="success",
+        output=encode(values),
+        interrupts=interrupts,
+        usage=outcome.usage.total,
+    )
+
+
+def _failure(error: Exception, usage: JsonObject | None = None) -> Finish:
+    message = str(error)[:MESSAGE_CHARACTERS] or type(error).__name__
+    return Finish(
+        status="error", error={"error": type(error).__name__, "message": message}, usage=usage
+    )
+
+
+# A static breakpoint stops a run with nothing to answer. So that every surface can go on from it, it
+# becomes a question whose id says what it is.
+_BREAKPOINT = "b" * 8
+
+
+def _questions(state: StateSnapshot) -> tuple[Interrupt, ...]:
+    asked = tuple(
+        Interrupt(
+            i.id,
+            _json(i.value),
+            i.response_schema if isinstance(i.response_schema, dict) else None,
+            task.id,
+        )
+        for task in state.tasks
+        for i in task.interrupts
+    )
+    if asked or not state.next:
+        return asked
+    at = str(state.config.get("configurable", {}).get("checkpoint_id"))
+    id_ = _BREAKPOINT + uuid5(ASSISTANT_NAMESPACE, at).hex[8:]
+    first = state.tasks[0].id if state.tasks else ""
+    return (Interrupt(id_, {"question": "Continue?", "breakpoint": list(state.next)}, None, first),)
+
+
+def _is_breakpoint(interrupt_id: str) -> bool:
+    return interrupt_id.startswith(_BREAKPOINT)
+
+
+def _json(value: Any) -> Json:
+    return loads(encode(value))
+
+
+def _nodes(names: tuple[str, ...]) -> Any:
+    if not names:
+        return None
+    return "*" if names == ("*",) else list(names)
