@@ -1,0 +1,107 @@
+"""The command line. Each command imports what it needs, so that a worker's environment needs no server."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agenthub.config import Config, table
+from agenthub.errors import HubError
+from agenthub_langgraph import require_strict_msgpack
+
+LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their arguments."""
+    top = argparse.ArgumentParser(prog="agenthub", description=__doc__)
+    top.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    dev = commands.add_parser("dev", help="serve agents on this machine, with everything they need")
+    _project(dev)
+    dev.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    dev.add_argument("--port", type=int, help="port to listen on (default 2024)")
+    dev.add_argument("--no-reload", action="store_true", help="do not restart workers on changes")
+
+    serve = commands.add_parser("serve", help="run a server: MCP, A2A and REST; no agent code")
+    serve.add_argument("--host", help="address to listen on")
+    serve.add_argument("--port", type=int, help="port to listen on")
+
+    work = commands.add_parser("work", help="run a worker for the agents of one environment")
+    _project(work)
+    work.add_argument("--environment", help="which environment's agents (default: default)")
+    work.add_argument(
+        "--stop-with-stdin", action="store_true", help="stop when standard input closes"
+    )
+
+    migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
+    migrate.add_argument(
+        "--phase", choices=("pre", "post"), help="only what comes before, or after, new code runs"
+    )
+
+    commands.add_parser("config", help="print every setting with its default")
+    demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
+    demo.add_argument("--port", type=int, help="port to listen on (default: a free one)")
+    return top
+
+
+def _project(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "project",
+        nargs="?",
+        default=".",
+        type=Path,
+        help="a Python file, a folder, an agenthub.toml or a langgraph.json (default: this folder)",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a failure that a person can mend is one sentence and exit code 2."""
+    require_strict_msgpack()
+    args = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format=LOG_FORMAT)
+    logging.getLogger("agenthub").setLevel(logging.INFO)
+    try:
+        sys.exit(_run(args))
+    except HubError as error:
+        print(f"agenthub: {error.message}", file=sys.stderr)  # noqa: T201  # the command's own output
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "config":
+        print(table())  # noqa: T201  # the command's own output
+        return 0
+    config = Config.from_env(os.environ)
+    match args.command:
+        case "migrate":
+            from agenthub_server.cli import migrate
+
+            return migrate.run(config, args)
+        case "work":
+            from agenthub_server.cli import work
+
+            return work.run(config, args)
+        case "serve":
+            from agenthub_server.cli import serve
+
+            return serve.run(config, args)
+        case "dev":
+            from agenthub_server.cli import dev
+
+            return dev.run(config, args)
+        case _:
+            from agenthub_server.cli import demo
+
+            return demo.run(config, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The ASGI application: the surfaces over one hub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+
+from agenthub.config import Config
+from agenthub.errors import HubError
+from agenthub.principal import ANONYMOUS, Principal
+from agenthub.service import Hub
+from agenthub.surface import Surface
+from agenthub_a2a import A2A
+from agenthub_mcp import Mcp
+from agenthub_rest import Rest, hub_error, unexpected
+
+
+def principal(_: Request) -> Principal:
+    """Everyone is the same caller until authentication comes."""
+    return ANONYMOUS
+
+
+def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
+    """MCP, A2A and REST."""
+    return (
+        Mcp(
+            hub,
+            principal=principal,
+            state_keys=[state_key],
+            allowed_hosts=config.allowed_hosts,
+            allowed_origins=config.allowed_origins,
+            max_body_bytes=config.max_body_bytes,
+        ),
+        A2A(
+            hub,
+            public_url=config.public_url,
+            default_agent=config.default_agent,
+            principal=principal,
+            max_body_bytes=config.max_body_bytes,
+        ),
+        Rest(hub, principal=principal, max_body_bytes=config.max_body_bytes),
+    )
+
+
+def create_app(mounted: Sequence[Surface]) -> Starlette:
+    """The application; its lifespan is the surfaces'."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        async with AsyncExitStack() as stack:
+            for surface in mounted:
+                await stack.enter_async_context(surface.running())
+            yield
+
+    return Starlette(
+        routes=[route for surface in mounted for route in surface.routes],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=["content-location", "location", "x-pagination-total"],
+            )
+        ],
+        exception_handlers={HubError: hub_error, Exception: unexpected},
+        lifespan=lifespan,
+    )

@@ -1,0 +1,47 @@
+"""What `agenthub dev` prints: where things are, and what to paste into clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from agenthub.agents import AgentInfo
+from agenthub.config import Config
+
+
+def base_url(config: Config) -> str:
+    """The hub's address as a browser on this machine types it."""
+    if config.public_url:
+        return config.public_url.rstrip("/")
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "::") else config.host  # noqa: S104
+    return f"http://{host}:{config.port}"
+
+
+def text(
+    config: Config,
+    agents: Sequence[AgentInfo],
+    unavailable: Mapping[str, str],
+    notes: Sequence[str],
+) -> str:
+    """The whole banner."""
+    url = base_url(config)
+    lines = ["", f"Agent Hub on {url}", ""]
+    for agent in agents:
+        lines.append(f"  {agent.name:20} {agent.description.splitlines()[0]}")
+    lines += [f"  {name:20} NOT AVAILABLE: {reason}" for name, reason in unavailable.items()]
+    first = agents[0].name if agents else "AGENT"
+    settings = json.dumps({"mcpServers": {"agent-hub": {"type": "http", "url": f"{url}/mcp"}}})
+    lines += [
+        "",
+        f"  MCP    {url}/mcp",
+        f"  A2A    {url}/agents/{first}/.well-known/agent-card.json",
+        f'  REST   langgraph_sdk.get_client(url="{url}")',
+        "",
+        f"  MCP client settings:  {settings}",
+        f"  Claude Code:          claude mcp add --transport http agent-hub {url}/mcp",
+        "",
+        *(f"  {note}" for note in notes),
+        "  Ctrl-C stops everything; data stays in .agenthub/.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,112 @@
+"""`agenthub dev`: everything on one machine, from one command.
+
+A real server and real workers over real Postgres and Valkey: the same code as in production, on one
+machine. What is given by URL is used; what is missing is started, in `.agenthub/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+
+from agenthub.config import Config
+from agenthub.errors import Unavailable
+from agenthub.project import Project, read_project
+from agenthub.service import Hub
+from agenthub_postgres.migrate import migrate
+from agenthub_server.cli import banner
+from agenthub_server.cli.serve import serving
+from agenthub_server.cli.workers import WorkerProcess, restart_on_changes
+from agenthub_server.embedded import EmbeddedError, embedded
+
+log = logging.getLogger(__name__)
+
+DATA = Path(".agenthub")
+DRAIN_SECONDS = "2"
+"""A developer who saves a file does not wait for long runs: they go on with the new code."""
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Serve a project until Ctrl-C."""
+    project = read_project(args.project)
+    config = replace(config, host=args.host or config.host, port=args.port or config.port)
+    _require_port(config)
+    with servers(config, DATA) as (config, notes):
+        uvloop.run(_dev(config, project, args.project, notes, reload=not args.no_reload))
+    return 0
+
+
+@contextmanager
+def servers(config: Config, root: Path) -> Generator[tuple[Config, list[str]]]:
+    """The configuration with every address filled in; starts what has none."""
+    if config.database_url is not None:
+        notes = ["Using the Postgres that DATABASE_URL names."]
+        if config.redis_url is None:
+            notes.append("REDIS_URL is not set: wake-ups go through Postgres.")
+        yield config, notes
+        return
+    try:
+        with embedded(root, valkey=config.redis_url is None) as started:
+            filled = replace(
+                config,
+                database_url=started.database_url,
+                redis_url=config.redis_url or started.redis_url,
+            )
+            yield filled, started.notes
+    except EmbeddedError as error:
+        raise Unavailable(str(error)) from error
+
+
+async def _dev(
+    config: Config, project: Project, target: Path, notes: list[str], *, reload: bool
+) -> None:
+    assert config.database_url is not None
+    await migrate(config.database_url)
+    variables = {
+        "DATABASE_URL": config.database_url,
+        **({"REDIS_URL": config.redis_url} if config.redis_url else {}),
+        "AGENTHUB_DRAIN_SECONDS": os.environ.get("AGENTHUB_DRAIN_SECONDS", DRAIN_SECONDS),
+    }
+    workers = [WorkerProcess(target, name, variables) for name in project.environments]
+    async with serving(config) as (server, hub), asyncio.TaskGroup() as group:
+        background = [group.create_task(worker.run()) for worker in workers]
+        background.append(group.create_task(_announce(config, hub, notes)))
+        if reload:
+            background.append(group.create_task(restart_on_changes(project.root, workers)))
+        # uvicorn raises the signal again once it has stopped, which would cut our own clean-up short
+        restored = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+        for number in restored:
+            signal.signal(number, signal.SIG_IGN)
+        await server.serve()
+        for task in background:
+            task.cancel()
+
+
+async def _announce(config: Config, hub: Hub, notes: list[str]) -> None:
+    """Say where everything is, once the first agents are there."""
+    async for _ in hub.agents.changes():
+        if hub.agents.all() or hub.agents.unavailable():
+            break
+    print(banner.text(config, hub.agents.all(), hub.agents.unavailable(), notes), flush=True)  # noqa: T201
+
+
+def _require_port(config: Config) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.host, config.port))
+        except OSError as error:
+            raise Unavailable(
+                f"cannot listen on {config.host}:{config.port} ({error.strerror}): "
+                "stop what is there, or give --port"
+            ) from None

@@ -1,0 +1,62 @@
+"""`agenthub serve`: a server process. It never imports agent code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import uvicorn
+import uvloop
+
+from agenthub.config import Config
+from agenthub.service import Hub
+from agenthub_postgres.secrets import shared_secret
+from agenthub_server.app import create_app, surfaces
+from agenthub_server.wiring import open_hub
+
+SHUTDOWN_SECONDS = 3
+"""Open streams are cut after this; their clients resume elsewhere by `Last-Event-ID`."""
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    config = replace(config, host=args.host or config.host, port=args.port or config.port)
+    uvloop.run(_serve(config))
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    async with serving(config) as (server, _):
+        await server.serve()
+
+
+@asynccontextmanager
+async def serving(config: Config) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
+    """A server that is ready to `serve()`, and its hub, open for the time of the context."""
+    async with open_hub(config) as hub:
+        app = create_app(surfaces(hub, config, await _state_key(config)))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=config.host,
+                port=config.port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                timeout_keep_alive=75,
+                server_header=False,
+            )
+        )
+        yield server, hub
+
+
+async def _state_key(config: Config) -> bytes:
+    """The 32 bytes that seal what clients carry for us; the same on every replica."""
+    if config.state_key:
+        return hashlib.sha256(config.state_key.encode()).digest()
+    assert config.database_url is not None
+    return await asyncio.wait_for(shared_secret(config.database_url, "state_key"), 10)

@@ -1,0 +1,57 @@
+"""`agenthub work`: a worker for the agents of one environment."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import threading
+from dataclasses import replace
+
+import uvloop
+
+from agenthub.config import Config
+from agenthub.project import Project, read_project
+from agenthub_langgraph.discovery import discover
+from agenthub_server.cli.signals import stop_on_signals
+from agenthub_server.wiring import open_worker
+
+
+def run(config: Config, args: argparse.Namespace) -> int:
+    """Load the agents and work until told to stop."""
+    project = read_project(args.project)
+    if args.environment:
+        config = replace(config, environment=args.environment)
+    os.environ.update({k: v for k, v in project.env.items() if k not in os.environ})
+    uvloop.run(work(config, project, stop_with_stdin=args.stop_with_stdin))
+    return 0
+
+
+async def work(config: Config, project: Project, *, stop_with_stdin: bool) -> None:
+    """Discover, publish, and execute runs."""
+    found = discover(project, config.environment)
+    stopping = asyncio.Event()
+    stop_on_signals(stopping)
+    if stop_with_stdin:
+        _stop_with_stdin(stopping)
+    async with open_worker(config, found) as worker:
+        print(  # noqa: T201  # whoever started this worker reads it
+            f"worker {worker.worker_id} serves {', '.join(sorted(found.graphs)) or 'no agent'}",
+            flush=True,
+        )
+        for name, reason in found.failures.items():
+            print(f"agent {name} is not available: {reason}", flush=True)  # noqa: T201
+        await worker.run(stopping)
+
+
+def _stop_with_stdin(stopping: asyncio.Event) -> None:
+    """Stop when whoever started us is gone, however it ended."""
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(1024):
+            pass
+        loop.call_soon_threadsafe(stopping.set)
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()

@@ -1,0 +1,113 @@
+"""Worker processes of `agenthub dev`: started, watched, restarted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from watchfiles import (
+    DefaultFilter,
+    awatch,  # pyright: ignore[reportUnknownVariableType]  # its stop event is any of three
+)
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF_SECONDS = 0.5
+LAST_BACKOFF_SECONDS = 15.0
+STOP_SECONDS = 30.0
+STEADY_SECONDS = 10.0
+"""A worker that lived this long starts with the first backoff again."""
+
+
+class Sources(DefaultFilter):
+    """What a reload looks at: code and configuration, not our own folder."""
+
+    def __init__(self) -> None:
+        super().__init__(ignore_dirs=[*DefaultFilter.ignore_dirs, ".agenthub"])
+
+    def __call__(self, change: object, path: str) -> bool:
+        return path.endswith((".py", ".toml", ".json", ".env")) and super().__call__(change, path)  # pyright: ignore[reportArgumentType]
+
+
+class WorkerProcess:
+    """One environment's worker. `run` keeps it alive; `restart` replaces it."""
+
+    def __init__(self, project: Path, environment: str, variables: Mapping[str, str]) -> None:
+        self.project = project
+        self.environment = environment
+        self.variables = variables
+        self._process: asyncio.subprocess.Process | None = None
+        self._replaced = False
+
+    async def run(self) -> None:
+        """Start it, and again whenever it ends."""
+        backoff = FIRST_BACKOFF_SECONDS
+        clock = asyncio.get_running_loop().time
+        try:
+            while True:
+                started = clock()
+                self._process = await self._start()
+                code = await self._process.wait()
+                if self._replaced:
+                    self._replaced = False
+                    backoff = FIRST_BACKOFF_SECONDS
+                    continue
+                if clock() - started > STEADY_SECONDS:
+                    backoff = FIRST_BACKOFF_SECONDS
+                log.warning(
+                    "the worker of environment %r ended with code %s; starting it again in %.1f s",
+                    self.environment,
+                    code,
+                    backoff,
+                )
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
+        finally:
+            await self._stop()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agenthub_server",
+            "work",
+            str(self.project),
+            "--environment",
+            self.environment,
+            "--stop-with-stdin",
+            # our end of the pipe closes however we end, and the worker with it
+            stdin=asyncio.subprocess.PIPE,
+            env={**os.environ, **self.variables},
+            # Ctrl-C reaches us alone; the worker drains when we say so
+            start_new_session=True,
+        )
+
+    def restart(self) -> None:
+        """Replace it by one with the present code."""
+        if self._process is not None and self._process.returncode is None:
+            self._replaced = True
+            self._process.terminate()
+
+    async def _stop(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def restart_on_changes(root: Path, workers: list[WorkerProcess]) -> None:
+    """Restart the workers when the project's files change."""
+    async for changes in awatch(root, watch_filter=Sources(), debounce=300):
+        names = sorted({Path(path).name for _, path in changes})
+        log.info("%s changed: restarting the workers", ", ".join(names))
+        for worker in workers:
+            worker.restart()

@@ -1,0 +1,164 @@
+"""Wiring: a `Config` becomes a running server or worker. Read it as the deployment diagram.
+
+Both processes share the database and the wake-ups; a server adds the service and its surfaces, a
+worker adds the engine. Nothing else in the code base knows which class implements what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from agenthub.catalogue import Agents
+from agenthub.clock import SystemClock
+from agenthub.config import Config
+from agenthub.errors import Invalid
+from agenthub.ports import CATALOGUE_TOPIC, Doorbell, Tail
+from agenthub.principal import DEFAULT_TENANT
+from agenthub.service import Hub
+from agenthub.states import States
+from agenthub.stream import Streams
+from agenthub.worker import Worker
+from agenthub_langgraph.decode import StateDecoder
+from agenthub_postgres.catalogue import PostgresCatalogue
+from agenthub_postgres.checkpoints import PostgresCheckpoints
+from agenthub_postgres.database import Database, open_database
+from agenthub_postgres.events import PostgresEventLog
+from agenthub_postgres.migrate import check_schema
+from agenthub_postgres.notifier import Notifier
+from agenthub_postgres.queue import PostgresQueue
+from agenthub_postgres.runs import PostgresRuns
+from agenthub_postgres.threads import PostgresThreads
+from agenthub_postgres.writer import GroupWriter
+from agenthub_redis import open_redis
+
+if TYPE_CHECKING:
+    from agenthub_langgraph.discovery import Discovered
+
+Loop = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wakeups:
+    """How processes wake each other, and the loop that this needs."""
+
+    doorbell: Doorbell
+    tail: Tail
+    run: Loop
+
+
+@asynccontextmanager
+async def open_wakeups(config: Config) -> AsyncGenerator[Wakeups]:
+    """Redis when there is one, otherwise Postgres' own notifications."""
+    if config.redis_url is None:
+        assert config.database_url is not None
+        notifier = Notifier(config.database_url, refresh_seconds=5.0)
+        yield Wakeups(notifier, notifier, notifier.run)
+        return
+    async with open_redis(config.redis_url) as (doorbell, tail):
+        yield Wakeups(doorbell, tail, tail.run)
+
+
+async def require_database(config: Config) -> str:
+    """The database's address, once its schema is known to fit.
+
+    Raises:
+        Invalid: no database is configured.
+        Unavailable: its schema is wrong.
+    """
+    if config.database_url is None:
+        raise Invalid(
+            "DATABASE_URL is not set; `agenthub dev` is what starts a database of its own"
+        )
+    await check_schema(config.database_url)
+    return config.database_url
+
+
+@asynccontextmanager
+async def open_hub(config: Config) -> AsyncGenerator[Hub]:
+    """The service of a server process, with its background loops running."""
+    dsn = await require_database(config)
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(open_database(dsn, least=2, most=10))
+        wakeups = await stack.enter_async_context(open_wakeups(config))
+        agents = Agents(PostgresCatalogue(db), wakeups.tail, tenant=DEFAULT_TENANT)
+        hub = Hub(
+            agents=agents,
+            runs=PostgresRuns(db),
+            threads=PostgresThreads(db),
+            states=States(PostgresCheckpoints(db), StateDecoder()),
+            streams=Streams(
+                PostgresEventLog(db), wakeups.tail, poll_seconds=config.stream_poll_seconds
+            ),
+            doorbell=wakeups.doorbell,
+        )
+        await agents.refresh()
+        await stack.enter_async_context(in_background(wakeups.run, agents.run))
+        yield hub
+
+
+@asynccontextmanager
+async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worker]:
+    """A worker for one environment's agents, published and ready to `run`."""
+    from agenthub_langgraph.engine import LangGraphEngine
+
+    dsn = await require_database(config)
+    async with AsyncExitStack() as stack:
+        db = await stack.enter_async_context(open_database(dsn, least=2, most=8))
+        # renewals never queue behind anything: a connection of their own
+        reserved = await stack.enter_async_context(open_database(dsn, least=1, most=1))
+        wakeups = await stack.enter_async_context(open_wakeups(config))
+        writer = GroupWriter(db, wakeups.tail)
+        worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        worker = Worker(
+            worker_id=worker_id,
+            agents=list(found.graphs),
+            engine=LangGraphEngine(
+                found.graphs, checkpoints=PostgresCheckpoints(db), writer=writer
+            ),
+            queue=PostgresQueue(db, DEFAULT_TENANT),
+            renewals=PostgresQueue(reserved, DEFAULT_TENANT),
+            writer=writer,
+            doorbell=wakeups.doorbell,
+            clock=SystemClock(),
+            config=config,
+        )
+        await stack.enter_async_context(in_background(wakeups.run, writer.run))
+        await publish(db, wakeups.tail, worker_id, config.environment, found)
+        yield worker
+
+
+async def publish(
+    db: Database, tail: Tail, worker_id: str, environment: str, found: Discovered
+) -> None:
+    """Tell every server what this environment offers."""
+    await PostgresCatalogue(db).publish(
+        DEFAULT_TENANT,
+        worker_id=worker_id,
+        environment=environment,
+        agents=found.infos,
+        failures=found.failures,
+    )
+    tail.announce(CATALOGUE_TOPIC)
+
+
+@asynccontextmanager
+async def in_background(*loops: Loop) -> AsyncGenerator[None]:
+    """Run loops for the time of the context; one that breaks ends the process with it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_forever(loop)) for loop in loops]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _forever(loop: Loop) -> None:
+    await loop()
