@@ -1,0 +1,190 @@
+"""Conversion between our tasks and A2A's: the input of a first message, and a Task from its runs.
+
+An A2A Task is our task, its contextId is our thread. Nothing here does I/O, and everything is derived
+from what is stored, so that any replica at any time gives a task the same history and message ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, cast
+from uuid import UUID
+
+from a2a.types.a2a_pb2 import Artifact, Message, Part, Role, TaskState
+from a2a.types.a2a_pb2 import Task as A2ATask
+from a2a.types.a2a_pb2 import TaskStatus as A2AStatus
+from a2a.utils.proto_utils import parse_lenient
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from agenthub.agents import AgentInfo, text_input
+from agenthub.errors import Invalid
+from agenthub.events import content_text
+from agenthub.interrupts import Interrupt
+from agenthub.json import Json, JsonObject, text
+from agenthub.runs import Run, Task, TaskStatus
+from agenthub_a2a.card import GENERATION
+from agenthub_a2a.parts import data_part, text_part, texts_and_data
+from agenthub_a2a.questions import question_parts
+
+OUTPUT: Final = "output"
+"""The artifact that grows while the agent speaks."""
+RESULT: Final = "result"
+"""The artifact that holds what came of it."""
+STATES: Final[dict[TaskStatus, TaskState]] = {
+    "working": TaskState.TASK_STATE_WORKING,
+    "input_required": TaskState.TASK_STATE_INPUT_REQUIRED,
+    "completed": TaskState.TASK_STATE_COMPLETED,
+    "failed": TaskState.TASK_STATE_FAILED,
+    "canceled": TaskState.TASK_STATE_CANCELED,
+}
+
+
+def first_input(info: AgentInfo, message: Message) -> Json:
+    """The input that a first message stands for: its only data part, or its text.
+
+    Data between texts is kept as JSON text, so that nothing is dropped silently.
+
+    Raises:
+        Invalid: the message is empty, or text is not what the agent takes.
+        ContentTypeNotSupportedError: a part is a file.
+    """
+    texts, data = texts_and_data(message.parts)
+    if len(data) == 1 and not texts:
+        return data[0]
+    if not texts and not data:
+        raise Invalid("the message is empty: send text or a data part")
+    return text_input(info, "\n".join([*texts, *(text(value) for value in data)]))
+
+
+def origin_of(message: Message) -> JsonObject:
+    """What a run remembers of the message that started it."""
+    return {"protocol": "a2a", "message": MessageToDict(message)}
+
+
+def state_of(task: Task) -> TaskState:
+    """The A2A state; SUBMITTED until the first attempt of the first run."""
+    if task.status == "working" and len(task.runs) == 1 and task.runs[0].attempts == 0:
+        return TaskState.TASK_STATE_SUBMITTED
+    if task.status == "input_required" and not task.interrupts:
+        return TaskState.TASK_STATE_WORKING  # answered between the two reads that make a Task
+    return STATES[task.status]
+
+
+def to_a2a_task(
+    info: AgentInfo, task: Task, *, output: str = "", artifacts: bool = True, generation: int = 0
+) -> A2ATask:
+    """A task as A2A shows it; `output` is the text streamed so far, `generation` its last event."""
+    latest = task.runs[-1]
+    converted = A2ATask(
+        id=str(task.task_id),
+        context_id=str(task.thread_id),
+        status=status_of(
+            task,
+            latest.run_id,
+            state_of(task),
+            at=task.updated_at,
+            interrupts=task.interrupts,
+            error=latest.error if task.status == "failed" else None,
+        ),
+        history=_history(task),
+        metadata={GENERATION: generation} if generation else None,
+    )
+    if artifacts:
+        if output:
+            converted.artifacts.append(output_artifact(output))
+        if task.status == "completed" and (result := result_artifact(info, latest.output)):
+            converted.artifacts.append(result)
+    return converted
+
+
+def status_of(
+    task: Task,
+    run_id: UUID,
+    state: TaskState,
+    *,
+    at: datetime | None = None,
+    interrupts: Sequence[Interrupt] = (),
+    error: JsonObject | None = None,
+) -> A2AStatus:
+    """A status with its message: the open questions, or why it failed."""
+    status = A2AStatus(state=state, timestamp=_timestamp(at or datetime.now(UTC)))
+    if state == TaskState.TASK_STATE_INPUT_REQUIRED:
+        status.message.CopyFrom(_agent_message(task, run_id, question_parts(interrupts)))
+    elif state == TaskState.TASK_STATE_FAILED:
+        said = str((error or {}).get("message") or "the agent failed")
+        status.message.CopyFrom(_agent_message(task, run_id, [text_part(said)]))
+    return status
+
+
+def output_artifact(said: str) -> Artifact:
+    """A chunk of, or all of, the text that the agent streamed."""
+    return Artifact(artifact_id=OUTPUT, name=OUTPUT, parts=[text_part(said)])
+
+
+def result_artifact(info: AgentInfo, values: Json) -> Artifact | None:
+    """The agent's output as data, and as text where there is one; None when there is no output."""
+    value = info.output(values)
+    if value is None:
+        return None
+    parts = [data_part(value)]
+    if said := _said(value):
+        parts.append(text_part(said))
+    return Artifact(artifact_id=RESULT, name=RESULT, parts=parts)
+
+
+def _history(task: Task) -> list[Message]:
+    """The user's messages and the questions that they answered, oldest first.
+
+    A question that is still open is the status; what came over another protocol has no message.
+    """
+    messages: list[Message] = []
+    for index, run in enumerate(task.runs):
+        if (said := _user_message(task, run)) is not None:
+            messages.append(said)
+        if run.interrupts and index < len(task.runs) - 1:
+            messages.append(_agent_message(task, run.run_id, question_parts(run.interrupts)))
+    return messages
+
+
+def _user_message(task: Task, run: Run) -> Message | None:
+    if run.origin.get("protocol") != "a2a":
+        return None
+    said = parse_lenient(run.origin["message"], Message())
+    said.task_id, said.context_id = str(task.task_id), str(task.thread_id)
+    return said
+
+
+def _agent_message(task: Task, run_id: UUID, parts: list[Part]) -> Message:
+    return Message(
+        # one per run at most, so its id needs no place to be stored
+        message_id=f"{run_id}-status",
+        role=Role.ROLE_AGENT,
+        task_id=str(task.task_id),
+        context_id=str(task.thread_id),
+        parts=parts,
+    )
+
+
+def _said(output: Json) -> str:
+    """The text of an output: itself, or that of its last AI message."""
+    if isinstance(output, str):
+        return output
+    if not isinstance(output, dict):
+        return ""
+    messages = cast("JsonObject", output).get("messages")
+    if not isinstance(messages, list):
+        return ""
+    for message in reversed(cast("list[Json]", messages)):
+        if isinstance(message, dict):
+            fields = cast("JsonObject", message)
+            if fields.get("type") == "ai" or fields.get("role") == "assistant":
+                return content_text(fields.get("content"))
+    return ""
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp

@@ -1,0 +1,158 @@
+"""The operations of A2A over the hub's service, for every binding.
+
+Stateless: one instance serves all agents on all transports. A binding's context builder says in a
+`Call` who calls and which agent; the SDK's dispatchers do the rest. Clients that leave, cancel nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from a2a.server.context import ServerCallContext
+from a2a.server.events import Event as A2AEvent
+from a2a.server.request_handlers.request_handler import RequestHandler
+from a2a.types import a2a_pb2 as pb
+from a2a.utils.errors import (
+    PushNotificationNotSupportedError,
+    TaskNotCancelableError,
+    UnsupportedOperationError,
+)
+from a2a.utils.task import apply_history_length, validate_history_length
+
+from agenthub.errors import Conflict, Invalid
+from agenthub.runs import Run, Task
+from agenthub.service import Hub
+from agenthub_a2a.call import Call
+from agenthub_a2a.card import EXTENSIONS, require
+from agenthub_a2a.convert import to_a2a_task
+from agenthub_a2a.errors import translated
+from agenthub_a2a.follow import SETTLED, TERMINAL, Slices, opened, settled, updates
+from agenthub_a2a.listing import list_tasks
+from agenthub_a2a.submit import own_task, submit
+
+
+class Operations(RequestHandler):
+    """A2A's eleven operations."""
+
+    def __init__(self, hub: Hub, *, extensions: Sequence[pb.AgentExtension] = EXTENSIONS) -> None:
+        self.hub = hub
+        self.extensions = extensions
+
+    async def on_message_send(
+        self, params: pb.SendMessageRequest, context: ServerCallContext
+    ) -> pb.Task:
+        with translated(params):
+            call = self._admitted(params, context)
+            task, run = await submit(self.hub, call, params.message)
+            live = await opened(self.hub, call.info, task)
+            if not params.configuration.return_immediately and task.status not in SETTLED:
+                task = await settled(self.hub, call.who, live, run, self._events(task, run))
+            converted = to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
+            return apply_history_length(converted, params.configuration)
+
+    async def on_message_send_stream(
+        self, params: pb.SendMessageRequest, context: ServerCallContext
+    ) -> AsyncGenerator[A2AEvent]:
+        with translated(params):
+            call = self._admitted(params, context)
+            task, run = await submit(self.hub, call, params.message)
+            live = await opened(self.hub, call.info, task)
+            snapshot = to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
+            yield apply_history_length(snapshot, params.configuration)
+            if task.status in SETTLED:
+                return
+            following = updates(self.hub, call.who, live, self._events(task, run), until=SETTLED)
+            async with aclosing(following):
+                async for update in following:
+                    yield update
+
+    async def on_subscribe_to_task(
+        self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
+    ) -> AsyncGenerator[A2AEvent]:
+        with translated(params):
+            call = Call.of(context)
+            task = await own_task(self.hub, call, params.id)
+            if task.status in TERMINAL:
+                raise UnsupportedOperationError(
+                    f"task {params.id!r} has already ended: {task.status}; read it with GetTask"
+                )
+            live = await opened(self.hub, call.info, task)
+            yield to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
+            slices = self.hub.follow_task(task)
+            following = updates(self.hub, call.who, live, slices, until=TERMINAL)
+            async with aclosing(following):
+                async for update in following:
+                    yield update
+
+    async def on_get_task(self, params: pb.GetTaskRequest, context: ServerCallContext) -> pb.Task:
+        with translated(params):
+            validate_history_length(params)
+            call = Call.of(context)
+            task = await own_task(self.hub, call, params.id)
+            return apply_history_length(await self._shown(call, task), params)
+
+    async def on_list_tasks(
+        self, params: pb.ListTasksRequest, context: ServerCallContext
+    ) -> pb.ListTasksResponse:
+        with translated(params):
+            call = Call.of(context)
+            return await list_tasks(self.hub, call.who, call.info, params)
+
+    async def on_cancel_task(
+        self, params: pb.CancelTaskRequest, context: ServerCallContext
+    ) -> pb.Task:
+        with translated(params):
+            call = Call.of(context)
+            task = await own_task(self.hub, call, params.id)
+            try:
+                task = await self.hub.cancel_task(call.who, task.task_id)
+            except Conflict as ended:
+                raise TaskNotCancelableError(ended.message) from ended
+            if task.status != "canceled":
+                raise TaskNotCancelableError(f"task {params.id!r} ended meanwhile: {task.status}")
+            return await self._shown(call, task)
+
+    async def on_create_task_push_notification_config(
+        self, params: pb.TaskPushNotificationConfig, context: ServerCallContext
+    ) -> pb.TaskPushNotificationConfig:
+        raise PushNotificationNotSupportedError
+
+    async def on_get_task_push_notification_config(
+        self, params: pb.GetTaskPushNotificationConfigRequest, context: ServerCallContext
+    ) -> pb.TaskPushNotificationConfig:
+        raise PushNotificationNotSupportedError
+
+    async def on_list_task_push_notification_configs(
+        self, params: pb.ListTaskPushNotificationConfigsRequest, context: ServerCallContext
+    ) -> pb.ListTaskPushNotificationConfigsResponse:
+        raise PushNotificationNotSupportedError
+
+    async def on_delete_task_push_notification_config(
+        self, params: pb.DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
+    ) -> None:
+        raise PushNotificationNotSupportedError
+
+    async def on_get_extended_agent_card(
+        self, params: pb.GetExtendedAgentCardRequest, context: ServerCallContext
+    ) -> pb.AgentCard:
+        raise UnsupportedOperationError("this agent has no extended card")
+
+    def _admitted(self, params: pb.SendMessageRequest, context: ServerCallContext) -> Call:
+        """Check what concerns the message as such."""
+        validate_history_length(params.configuration)
+        require(self.extensions, context.requested_extensions)
+        if params.configuration.HasField("task_push_notification_config"):
+            raise PushNotificationNotSupportedError
+        if params.message.role != pb.Role.ROLE_USER:
+            raise Invalid("a message to an agent has the role ROLE_USER")
+        return Call.of(context)
+
+    async def _shown(self, call: Call, task: Task) -> pb.Task:
+        live = await opened(self.hub, call.info, task)
+        return to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
+
+    def _events(self, task: Task, run: Run) -> Slices:
+        """The events of a run that the task, as it stands, does not include yet."""
+        new = run.status == "pending" and not run.attempts
+        return self.hub.follow_run(run, after=None if new else task.last_seq)
