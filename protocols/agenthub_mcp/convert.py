@@ -1,0 +1,138 @@
+"""Runs as tool calls, and tool calls as runs: the only place where both words appear.
+
+Arguments. A chat agent (a state with `messages`) takes `message`, one required string, because that
+is what a calling model can fill in best; its other state keys stay as they are. Any other object is
+taken field by field, and everything else as `{"input": …}`. `thread_id` is the hub's own argument.
+
+Results. `structuredContent` is the agent's output, an object that fits the tool's `outputSchema`,
+with `thread_id` when there is room for it; a non-object is `{"result": …}`. A chat returns the messages
+of this turn, not of the whole thread. The text says the same as JSON; for a chat it is the answer in
+plain words, followed by the rest of the object without the messages. `_meta` always names the task,
+the run and the thread.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+import mcp_types as types
+
+from agenthub.agents import text_input
+from agenthub.errors import Invalid
+from agenthub.events import content_text
+from agenthub.ids import parse_id
+from agenthub.json import Json, JsonObject, text
+from agenthub.runs import Run
+from agenthub_mcp import schemas
+from agenthub_mcp.errors import failed
+from agenthub_mcp.tools import AgentTool
+
+TASK_META = "agenthub/task_id"
+RUN_META = "agenthub/run_id"
+THREAD_META = "agenthub/thread_id"
+
+
+def to_input(tool: AgentTool, arguments: JsonObject) -> tuple[Json, UUID | None]:
+    """The input of the run that a call asks for, and the thread to run it on.
+
+    Raises:
+        Invalid: the arguments do not fit the tool's schema.
+    """
+    given = dict(arguments)
+    thread = given.pop(schemas.THREAD_ID, None)
+    wrong = schemas.problems(tool.arguments, given)
+    if wrong is not None:
+        raise Invalid(f"The arguments do not fit the tool {tool.info.name!r}: {wrong}")
+    # Models fill optional arguments with "" or null when they mean to leave them out.
+    thread_id = parse_id(thread, schemas.THREAD_ID) if thread else None
+    value: Json = given["input"] if tool.form == "value" else given
+    if tool.form == "message":
+        said = text_input(tool.info, given.pop("message"))
+        value = {**given, **said}
+    return schemas.storable(value), thread_id
+
+
+def to_result(tool: AgentTool, run: Run) -> types.CallToolResult:
+    """The result of the call whose last run has ended and left no question open."""
+    if run.status != "success":
+        return failed(_failure(run), meta=meta_of(run))
+    content = structured(tool, run)
+    wrong = schemas.problems(tool.result, content)
+    if wrong is not None:
+        return failed(
+            f"The agent {run.agent!r} finished, but its output does not fit the schema that it "
+            f"declares ({wrong}). Its output was: {text(content)}",
+            meta=meta_of(run),
+        )
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=t) for t in _texts(content)],
+        structured_content=content,
+        _meta=meta_of(run),
+    )
+
+
+def structured(tool: AgentTool, run: Run) -> Json:
+    """The `structuredContent` of a run's output."""
+    output = tool.info.output(run.output)
+    if tool.wrapped:
+        output = {"result": output}
+    if not isinstance(output, dict):
+        return output
+    content = cast("JsonObject", output)
+    messages = content.get("messages")
+    if isinstance(messages, list):
+        content = {**content, "messages": _turn(cast("list[Json]", messages))}
+    if tool.takes_thread:
+        content = {**content, schemas.THREAD_ID: str(run.thread_id)}
+    return content
+
+
+def meta_of(run: Run) -> dict[str, Json]:
+    """The `_meta` of every result that belongs to a run."""
+    return {
+        TASK_META: str(run.task_id),
+        RUN_META: str(run.run_id),
+        THREAD_META: str(run.thread_id),
+    }
+
+
+def _failure(run: Run) -> str:
+    if run.status == "interrupted":
+        return f"The task {str(run.task_id)!r} of the agent {run.agent!r} was cancelled."
+    error = run.error or {}
+    return str(error.get("message") or f"The agent {run.agent!r} failed.")
+
+
+def _texts(content: Json) -> list[str]:
+    if not isinstance(content, dict):
+        return [text(content)]
+    fields = cast("JsonObject", content)
+    messages: Json = fields.get("messages")
+    if isinstance(messages, list) and messages:
+        answer = _spoken(cast("list[Json]", messages)[-1])
+        if answer:
+            return [answer, text({k: v for k, v in fields.items() if k != "messages"})]
+    return [text(fields)]
+
+
+def _spoken(message: Json) -> str:
+    """The text of a message, when it is the agent's."""
+    if not isinstance(message, dict) or _kind(message) not in ("ai", "assistant", "aimessagechunk"):
+        return ""
+    return content_text(cast("JsonObject", message).get("content"))
+
+
+def _turn(messages: list[Json]) -> list[Json]:
+    """The messages after the last one of the user; all, when there is none."""
+    for at in range(len(messages) - 1, -1, -1):
+        if _kind(messages[at]) in ("human", "user"):
+            return messages[at + 1 :]
+    return messages
+
+
+def _kind(message: Json) -> str:
+    if not isinstance(message, dict):
+        return ""
+    fields = cast("JsonObject", message)
+    return str(fields.get("type") or fields.get("role") or "").lower()

@@ -1,0 +1,150 @@
+"""The MCP surface: `/mcp` with every agent, `/mcp/{agent}` with one, for clients of every revision.
+
+The modern era (2026-07-28) is the SDK's stateless path: nothing is kept between requests, so any
+replica may serve any of them. The handshake era is the SDK's session manager, whose sessions live in
+this process; a durable endpoint takes its place at `Endpoint.handshake`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import mcp_types as types
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agenthub.catalogue import Agents
+from agenthub.errors import NotFound, Unavailable
+from agenthub.service import Hub
+from agenthub_mcp import built_in
+from agenthub_mcp.background import Background
+from agenthub_mcp.built_in import BuiltIn
+from agenthub_mcp.caller import DISCONNECTED
+from agenthub_mcp.calls import Calls
+from agenthub_mcp.server import Tools, WhoIs, make_server
+from agenthub_mcp.tools import Toolbox
+
+LOCAL_HOSTS: Final = tuple(
+    form for name in ("127.0.0.1", "localhost", "[::1]") for form in (name, f"{name}:*")
+)
+LOCAL_ORIGINS: Final = tuple(f"{scheme}://{h}" for scheme in ("http", "https") for h in LOCAL_HOSTS)
+MAX_BODY_BYTES: Final = 4 << 20
+
+
+class Mcp:
+    """The surface. `state_keys` are secrets of 32 bytes or more, the same on every replica.
+
+    `soft_deadline_seconds` is how long a call may take before the caller gets a handle instead of a
+    result (0: for ever). `grace_seconds` pass between a modern client's disconnect and the
+    cancellation of its run. Hosts and origins are allowed beside localhost; `:*` means any port.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        principal: WhoIs,
+        state_keys: Sequence[bytes],
+        allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        soft_deadline_seconds: float = 50.0,
+        grace_seconds: float = 0.0,
+    ) -> None:
+        self.hub = hub
+        self._bus = InMemorySubscriptionBus()
+        self._listen = ListenHandler(self._bus)
+        self._background = Background(hub, grace_seconds=grace_seconds)
+        tools = Toolbox(hub.agents, built_in.TOOLS)
+        calls = Calls(hub, tools, self._background, soft_deadline_seconds=soft_deadline_seconds)
+        handlers = Tools(tools, calls, BuiltIn(hub, calls), principal)
+        self._manager = StreamableHTTPSessionManager(
+            make_server(handlers, self._listen, state_keys=state_keys),
+            security_settings=TransportSecuritySettings(
+                allowed_hosts=[*LOCAL_HOSTS, *allowed_hosts],
+                allowed_origins=[*LOCAL_ORIGINS, *allowed_origins],
+            ),
+            max_request_body_size=max_body_bytes,
+        )
+        serve = self._manager.asgi_app
+        endpoint = Endpoint(hub.agents, modern=serve, handshake=serve)
+        paths = ("/mcp", "/mcp/", "/mcp/{agent}", "/mcp/{agent}/")
+        self.routes = [Route(path, endpoint=endpoint) for path in paths]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Open while the server serves; once."""
+        announcing = asyncio.create_task(self._announce())
+        try:
+            async with self._manager.run():
+                try:
+                    yield
+                finally:
+                    self._listen.close()
+        finally:
+            announcing.cancel()
+            await asyncio.wait([announcing])
+            await self._background.aclose()
+
+    async def _announce(self) -> None:
+        """Tell listeners that the list of tools has changed, whenever the catalogue has."""
+        known = self.hub.agents.version
+        async for version in self.hub.agents.changes():
+            if version != known:
+                known = version
+                await self._bus.publish(ToolsListChanged())
+
+
+class Endpoint:
+    """One URL for both eras, which the version header tells apart."""
+
+    def __init__(self, agents: Agents, *, modern: ASGIApp, handshake: ASGIApp) -> None:
+        self.agents = agents
+        self.modern = modern
+        self.handshake = handshake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        only: str | None = scope["path_params"].get("agent")
+        if only is not None and not _is_deployed(self.agents, only):
+            await _no_such_agent(only)(scope, receive, send)
+            return
+
+        async def watched() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                scope[DISCONNECTED] = True
+            return message
+
+        # Blanks around a value are not part of it (RFC 9110 §5.5), and not every HTTP parser knows.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        version = Headers(scope=scope).get(MCP_PROTOCOL_VERSION_HEADER)
+        if version is None or version in HANDSHAKE_PROTOCOL_VERSIONS:
+            await self.handshake(scope, receive, send)
+        else:
+            await self.modern(scope, watched, send)
+
+
+def _is_deployed(agents: Agents, name: str) -> bool:
+    """Whether there is an agent of this very name; assistant ids are for REST."""
+    try:
+        return agents.get(name).name == name
+    except Unavailable:
+        return True
+    except NotFound:
+        return False
+
+
+def _no_such_agent(name: str) -> JSONResponse:
+    error = {"code": types.INVALID_REQUEST, "message": f"There is no agent {name!r}"}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status_code=404)
