@@ -78,6 +78,16 @@ def slug(name: str) -> str:
     return cleaned
 
 
+def resolved(schema: JsonObject) -> JsonObject:
+    """A schema whose root is a reference into its own `$defs`, with that definition in its place."""
+    reference = schema.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+        return schema
+    definitions: JsonObject = schema.get("$defs") or {}
+    definition: JsonObject = definitions.get(reference.removeprefix("#/$defs/")) or {}
+    return {**definition, "$defs": definitions}
+
+
 def text_input(info: AgentInfo, text: str) -> Json:
     """The input that a plain text message stands for.
 
@@ -87,7 +97,7 @@ def text_input(info: AgentInfo, text: str) -> Json:
     Raises:
         Invalid: the agent wants structured input.
     """
-    schema = info.input_schema
+    schema = resolved(info.input_schema)
     properties: JsonObject = schema.get("properties") or {}
     if "messages" in properties:
         return {"messages": [{"role": "user", "content": text}]}

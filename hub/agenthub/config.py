@@ -43,12 +43,16 @@ class Config:
         (), "Further `Host` values that MCP accepts (comma-separated); localhost always is."
     )
     allowed_origins: tuple[str, ...] = _setting(
-        (), "Further `Origin` values that MCP accepts (comma-separated)."
+        (), "Further web origins that may call the hub (comma-separated); localhost's always may."
     )
     default_agent: str | None = _setting(
         None, "The agent whose card stands at the root; default: the only one, if there is one."
     )
     max_body_bytes: int = _setting(4 * 1024 * 1024, "Largest request body.")
+    soft_deadline_seconds: float = _setting(
+        50.0,
+        "How long an MCP call without tasks may take before it answers with a handle; 0 = for ever.",
+    )
     state_key: str = _setting(
         "",
         "Secret that seals MCP `requestState`, the same on every replica; default: from the database.",

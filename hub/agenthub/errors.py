@@ -39,6 +39,12 @@ class UnknownInterrupt(Conflict):
     code = "unknown_interrupt"
 
 
+class KeyReused(Conflict):
+    """An idempotency key that was used for a different request."""
+
+    code = "idempotency_key_reused"
+
+
 class Invalid(HubError):
     """The request cannot be understood or does not fit the agent's schema."""
 

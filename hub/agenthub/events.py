@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, cast
 from uuid import UUID
 
@@ -47,8 +48,8 @@ class Event:
 
 
 def started(run_id: UUID, attempt: int) -> bytes:
-    """Payload of a `started` event."""
-    return dumps({"run_id": str(run_id), "attempt": attempt})
+    """Payload of a `started` event; `at` is when, for display."""
+    return dumps({"run_id": str(run_id), "attempt": attempt, "at": datetime.now(UTC)})
 
 
 def ended(
@@ -59,7 +60,7 @@ def ended(
     interrupts: Sequence[JsonObject] = (),
 ) -> bytes:
     """Payload of an `ended` event; `error` is `{"error": class, "message": sentence}`."""
-    body: JsonObject = {"run_id": str(run_id), "status": status}
+    body: JsonObject = {"run_id": str(run_id), "status": status, "at": datetime.now(UTC)}
     if error is not None:
         body["error"] = error
     if interrupts:

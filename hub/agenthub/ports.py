@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
 
 from agenthub.agents import AgentInfo
@@ -489,3 +489,83 @@ def control_topic(worker_id: str) -> str:
 
 
 CATALOGUE_TOPIC = "catalogue"
+
+
+# --- long-term memory ---------------------------------------------------------------------------
+
+ItemOperator: TypeAlias = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$object"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredItem:
+    """An item of the long-term memory; `score` is its likeness to the query, if there was one."""
+
+    namespace: tuple[str, ...]
+    key: str
+    value: JsonObject
+    created_at: datetime
+    updated_at: datetime
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemWrite:
+    """An item to keep, or to delete (`value=None`). `vectors` by field; None leaves them alone."""
+
+    namespace: tuple[str, ...]
+    key: str
+    value: JsonObject | None
+    ttl: timedelta | None = None
+    vectors: Mapping[str, Sequence[float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """A condition on the value at `path`; `$object` asks for any object there."""
+
+    path: tuple[str, ...]
+    operator: ItemOperator
+    wanted: Json = None
+
+
+class ItemStore(Protocol):
+    """Items that outlive threads, by namespace and key."""
+
+    async def get(
+        self, tenant: str, namespace: Sequence[str], key: str, *, refresh: bool
+    ) -> StoredItem | None:
+        """`refresh` begins the item's time to live anew."""
+        ...
+
+    async def search(
+        self,
+        tenant: str,
+        prefix: Sequence[str],
+        *,
+        filters: Sequence[ItemFilter] = (),
+        near: Sequence[float] | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        refresh: bool = False,
+    ) -> Sequence[StoredItem]:
+        """The latest change first; with `near`, the most alike first and items without vectors last."""
+        ...
+
+    async def namespaces(
+        self,
+        tenant: str,
+        *,
+        prefixes: Sequence[Sequence[str]] = (),
+        suffixes: Sequence[Sequence[str]] = (),
+        max_depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> Sequence[tuple[str, ...]]:
+        """All that match every prefix and suffix (`*` stands for any part), cut to `max_depth`."""
+        ...
+
+    async def write(
+        self, tenant: str, writes: Sequence[ItemWrite], *, lease: Lease | None = None
+    ) -> None:
+        """All or nothing. Raises `LeaseLost` when `lease` is not held any more."""
+        ...

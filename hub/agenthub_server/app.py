@@ -19,6 +19,8 @@ from agenthub_a2a import A2A
 from agenthub_mcp import Mcp
 from agenthub_rest import Rest, hub_error, unexpected
 
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+
 
 def principal(_: Request) -> Principal:
     """Everyone is the same caller until authentication comes."""
@@ -35,6 +37,7 @@ def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
             allowed_hosts=config.allowed_hosts,
             allowed_origins=config.allowed_origins,
             max_body_bytes=config.max_body_bytes,
+            soft_deadline_seconds=config.soft_deadline_seconds,
         ),
         A2A(
             hub,
@@ -47,7 +50,7 @@ def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
     )
 
 
-def create_app(mounted: Sequence[Surface]) -> Starlette:
+def create_app(mounted: Sequence[Surface], allowed_origins: Sequence[str] = ()) -> Starlette:
     """The application; its lifespan is the surfaces'."""
 
     @asynccontextmanager
@@ -62,10 +65,18 @@ def create_app(mounted: Sequence[Surface]) -> Starlette:
         middleware=[
             Middleware(
                 CORSMiddleware,
-                allow_origins=["*"],
+                # not "*": any page in a browser could drive a hub on that machine
+                allow_origins=list(allowed_origins),
+                allow_origin_regex=LOCAL_ORIGIN,
                 allow_methods=["*"],
                 allow_headers=["*"],
-                expose_headers=["content-location", "location", "x-pagination-total"],
+                expose_headers=[
+                    "content-location",
+                    "location",
+                    "mcp-session-id",
+                    "x-pagination-next",
+                    "x-pagination-total",
+                ],
             )
         ],
         exception_handlers={HubError: hub_error, Exception: unexpected},

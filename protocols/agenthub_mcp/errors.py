@@ -20,6 +20,7 @@ CODES: Final[dict[type[HubError], int | None]] = {
     errors.NotFound: None,
     errors.Conflict: None,
     errors.UnknownInterrupt: None,
+    errors.KeyReused: None,
     errors.Invalid: None,
     errors.AgentFailed: None,
     errors.DeadlineExceeded: None,

@@ -19,6 +19,7 @@ STATUS: Mapping[type[HubError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.UnknownInterrupt: 409,
+    errors.KeyReused: 422,
     errors.Invalid: 422,
     errors.Forbidden: 403,
     errors.Unauthenticated: 401,

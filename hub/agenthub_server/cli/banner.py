@@ -26,8 +26,7 @@ def text(
     """The whole banner."""
     url = base_url(config)
     lines = ["", f"Agent Hub on {url}", ""]
-    for agent in agents:
-        lines.append(f"  {agent.name:20} {agent.description.splitlines()[0]}")
+    lines += [f"  {agent.name:20} {agent.description.splitlines()[0]}" for agent in agents]
     lines += [f"  {name:20} NOT AVAILABLE: {reason}" for name, reason in unavailable.items()]
     first = agents[0].name if agents else "AGENT"
     settings = json.dumps({"mcpServers": {"agent-hub": {"type": "http", "url": f"{url}/mcp"}}})

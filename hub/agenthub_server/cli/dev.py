@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +80,7 @@ async def _dev(
     workers = [WorkerProcess(target, name, variables) for name in project.environments]
     async with serving(config) as (server, hub), asyncio.TaskGroup() as group:
         background = [group.create_task(worker.run()) for worker in workers]
-        background.append(group.create_task(_announce(config, hub, notes)))
+        background.append(group.create_task(_announce(config, hub, workers, notes)))
         if reload:
             background.append(group.create_task(restart_on_changes(project.root, workers)))
         # uvicorn raises the signal again once it has stopped, which would cut our own clean-up short
@@ -92,11 +92,13 @@ async def _dev(
             task.cancel()
 
 
-async def _announce(config: Config, hub: Hub, notes: list[str]) -> None:
-    """Say where everything is, once the first agents are there."""
-    async for _ in hub.agents.changes():
-        if hub.agents.all() or hub.agents.unavailable():
-            break
+async def _announce(
+    config: Config, hub: Hub, workers: Sequence[WorkerProcess], notes: list[str]
+) -> None:
+    """Say where everything is, once every worker has published its agents."""
+    for worker in workers:
+        await worker.ready.wait()
+    await hub.agents.refresh()
     print(banner.text(config, hub.agents.all(), hub.agents.unavailable(), notes), flush=True)  # noqa: T201
 
 

@@ -38,7 +38,7 @@ async def _serve(config: Config) -> None:
 async def serving(config: Config) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
     """A server that is ready to `serve()`, and its hub, open for the time of the context."""
     async with open_hub(config) as hub:
-        app = create_app(surfaces(hub, config, await _state_key(config)))
+        app = create_app(surfaces(hub, config, await _state_key(config)), config.allowed_origins)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import sys
-import threading
 from dataclasses import replace
 
 import uvloop
@@ -48,10 +47,11 @@ async def work(config: Config, project: Project, *, stop_with_stdin: bool) -> No
 def _stop_with_stdin(stopping: asyncio.Event) -> None:
     """Stop when whoever started us is gone, however it ended."""
     loop = asyncio.get_running_loop()
+    stdin = sys.stdin.fileno()
 
-    def watch() -> None:
-        while sys.stdin.buffer.read(1024):
-            pass
-        loop.call_soon_threadsafe(stopping.set)
+    def readable() -> None:
+        if not os.read(stdin, 1024):
+            loop.remove_reader(stdin)
+            stopping.set()
 
-    threading.Thread(target=watch, name="stdin", daemon=True).start()
+    loop.add_reader(stdin, readable)

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 15.0
 STOP_SECONDS = 30.0
+READY = b"worker "
+"""How the line begins that a worker prints when its agents are published."""
 STEADY_SECONDS = 10.0
 """A worker that lived this long starts with the first backoff again."""
 
@@ -40,6 +42,7 @@ class WorkerProcess:
         self.project = project
         self.environment = environment
         self.variables = variables
+        self.ready = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self._replaced = False
 
@@ -51,6 +54,7 @@ class WorkerProcess:
             while True:
                 started = clock()
                 self._process = await self._start()
+                await self._forward(self._process)
                 code = await self._process.wait()
                 if self._replaced:
                     self._replaced = False
@@ -81,10 +85,20 @@ class WorkerProcess:
             "--stop-with-stdin",
             # our end of the pipe closes however we end, and the worker with it
             stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **self.variables},
             # Ctrl-C reaches us alone; the worker drains when we say so
             start_new_session=True,
         )
+
+    async def _forward(self, process: asyncio.subprocess.Process) -> None:
+        """Pass on what it prints, and notice when it has published its agents."""
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            sys.stdout.write(line.decode(errors="replace"))
+            sys.stdout.flush()
+            if line.startswith(READY):
+                self.ready.set()
 
     def restart(self) -> None:
         """Replace it by one with the present code."""
