@@ -6,7 +6,8 @@ AGENTHUB_TEST_PG_BIN runs the suite on another Postgres.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ import pytest
 import redis
 
 from agenthub_server.embedded import DISPOSABLE, Postgres, Valkey
+from testkit import hub
 from testkit.servers import (
     DurableServers,
     from_seed,
@@ -106,3 +108,34 @@ def durable_servers(seed: Path) -> Generator[DurableServers]:
         yield servers
         servers.postgres.stop("immediate")
         servers.valkey.stop()
+
+
+Hubs = Callable[[Path], Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+async def hubs(postgres: Postgres, valkey: Valkey, template: str) -> AsyncGenerator[Hubs]:
+    """Hubs by the file of their agents, each started once and shared by tests that only use it."""
+    async with AsyncExitStack() as stack:
+        urls: dict[Path, str] = {}
+
+        async def url_of(agents: Path) -> str:
+            if agents not in urls:
+                name = f"hub_{agents.stem}"
+                admin = await asyncpg.connect(postgres.url("postgres"))
+                await admin.execute(f"create database {name} template {template} strategy file_copy")
+                await admin.close()
+                config = hub.settings(
+                    postgres.url(name), valkey.url(1 + len(urls)), drain_seconds=0.0
+                )
+                urls[agents] = await stack.enter_async_context(hub.hub(config, agents))
+            return urls[agents]
+
+        yield url_of
+
+
+@pytest.fixture(scope="module")
+async def hub_url(request: pytest.FixtureRequest, hubs: Hubs) -> str:
+    """The hub of this module's protocol: `test_mcp_tools` gets the agents of `mcp_agents.py`."""
+    protocol = request.module.__name__.rpartition(".")[2].split("_")[1]
+    return await hubs(hub.FIXTURES / f"{protocol}_agents.py")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import ormsgpack
 
-from agenthub.json import Json, JsonObject, loads
+from agenthub.json import Json, JsonObject, dumps, loads
 
 NUMPY = 6
 DELTA_SNAPSHOT = 7
@@ -28,7 +28,7 @@ class StateDecoder:
             case "null" | "empty":
                 return None
             case "msgpack":
-                return _unpack(data)
+                return _shown(_unpack(data))
             case "json":
                 return loads(data)
             case "bytes" | "bytearray":
@@ -51,6 +51,33 @@ class StateDecoder:
 
 def _unpack(data: bytes) -> Json:
     return ormsgpack.unpackb(data, ext_hook=_extension, option=ormsgpack.OPT_NON_STR_KEYS)
+
+
+def _shown(value: Json) -> Json:
+    """The value itself where it is JSON; otherwise with its bytes and odd keys as text."""
+    try:
+        dumps(value)
+    except TypeError:
+        return _as_text(value)
+    return value
+
+
+def _as_text(value: Any) -> Json:
+    match value:
+        case dict():
+            fields = cast("dict[Any, Any]", value)
+            return {_key(k): _as_text(v) for k, v in fields.items()}
+        case list() | tuple():
+            return [_as_text(v) for v in cast("list[Any]", value)]
+        case bytes():
+            return base64.b64encode(value).decode()
+        case _:
+            return value
+
+
+def _key(key: Any) -> Any:
+    """A key as JSON may have it; the others as Python writes them."""
+    return key if key is None or isinstance(key, (str, int, float)) else repr(key)
 
 
 def _extension(code: int, data: bytes) -> Any:

@@ -50,7 +50,8 @@ def discover(project: Project, environment: str) -> Discovered:
         try:
             for agent, graph in _graphs(source):
                 if agent in found.graphs:
-                    found.failures[agent] = f"two objects are named {agent!r}; rename one"
+                    clash = slug(f"{agent}-{Path(source.file).stem}")
+                    found.failures[clash] = f"another file has an agent {agent!r} too: rename one"
                     continue
                 info = describe(
                     agent,

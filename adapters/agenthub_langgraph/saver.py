@@ -61,9 +61,13 @@ class HubSaver(BaseCheckpointSaver[str]):
         number = 0 if current is None else int(str(current).split(".")[0])
         return f"{number + 1:032}.{random.random():016}"  # noqa: S311  # no secret
 
+    async def settle(self) -> None:
+        """Wait until everything that was put can be read."""
+
     # --- reading --------------------------------------------------------------------------------
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        await self.settle()
         at = config.get("configurable", {})
         stored = await self.store.get(
             self.tenant,
@@ -83,6 +87,7 @@ class HubSaver(BaseCheckpointSaver[str]):
     ) -> AsyncIterator[CheckpointTuple]:
         at: dict[str, Any] = config.get("configurable", {}) if config else {}
         thread_id = at.get("thread_id")
+        await self.settle()
         found = await self.store.list(
             self.tenant,
             thread_id=None if thread_id is None else str(thread_id),
@@ -115,6 +120,7 @@ class HubSaver(BaseCheckpointSaver[str]):
         """One query instead of one read per ancestor. Writes are oldest first."""
         if not channels:
             return {}
+        await self.settle()
         at = config.get("configurable", {})
         checkpoint_id = get_checkpoint_id(config)
         if checkpoint_id is None:
@@ -218,17 +224,21 @@ class HubSaver(BaseCheckpointSaver[str]):
         await self.store.put_writes(self.tenant, row)
 
     async def adelete_thread(self, thread_id: str) -> None:
+        await self.settle()
         await self.store.delete_thread(self.tenant, thread_id)
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        await self.settle()
         await self.store.delete_for_runs(self.tenant, run_ids)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        await self.settle()
         await self.store.copy_thread(self.tenant, source_thread_id, target_thread_id)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         if strategy not in ("keep_latest", "delete"):
             raise ValueError(f"prune strategy {strategy!r} is unknown: keep_latest or delete")
+        await self.settle()
         await self.store.prune(self.tenant, thread_ids, keep_latest=strategy == "keep_latest")
 
     # --- the synchronous half -------------------------------------------------------------------
@@ -272,7 +282,6 @@ class LeasedSaver(HubSaver):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         if self._empty and get_checkpoint_id(config) is None:
             return None
-        await self.settle()
         return await super().aget_tuple(config)
 
     async def settle(self) -> None:

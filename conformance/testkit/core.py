@@ -7,16 +7,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-import asyncpg
 from asyncpg import Record
 
 from agenthub.events import ENDED, Event, ended
 from agenthub.ids import new_id
 from agenthub.interrupts import Interrupt
-from agenthub.json import loads
 from agenthub.ports import CheckpointRow, Claimed, Finish, Lease, NewRun
 from agenthub.runs import CancelAction, Multitask, Run, RunRequest, RunStatus, Task
 from agenthub.threads import Thread
@@ -131,9 +129,7 @@ class Core:
     async def claim(
         self, limit: int = 1, *, worker_id: str = "w", agents: Sequence[str] = (AGENT,)
     ) -> Sequence[Claimed]:
-        return await self.queue.claim(
-            worker_id=worker_id, agents=agents, limit=limit, lease=LEASE
-        )
+        return await self.queue.claim(worker_id=worker_id, agents=agents, limit=limit, lease=LEASE)
 
     async def claim_one(self, **how: Any) -> Claimed:
         (claimed,) = await self.claim(**how)
@@ -166,6 +162,12 @@ class Core:
         )
         last = Event(seq, run_id, ENDED, ended(run_id, status))
         return list(await self.writer.finish(claimed, finish, [last]))
+
+    async def paused(self, *questions: str) -> Run:
+        """A run that ended with open questions; nothing else may be claimable."""
+        run = await self.create()
+        await self.finish(await self.claim_one(), questions=questions)
+        return run
 
     # --- what a test does -----------------------------------------------------------------------
 
@@ -228,22 +230,6 @@ async def open_core(dsn: str, *, connections: int = 4) -> AsyncGenerator[Core]:
                 await writing
 
 
-async def connection(dsn: str) -> asyncpg.Connection[Record]:
-    """A connection of its own, for interleavings."""
-    return await asyncpg.connect(dsn, server_settings={"jit": "off"})
-
-
-Waits = Literal["Lock"]
-
-
-async def blocked(observer: asyncpg.Connection[Record], pid: int) -> bool:
-    """Whether a backend waits for a lock right now."""
-    return bool(
-        await observer.fetchval(
-            "select wait_event_type = 'Lock' from pg_stat_activity where pid = $1", pid
-        )
-    )
-
-
-def decoded(stored: str) -> Any:
-    return loads(stored)
+async def has_vectors(core: Core) -> bool:
+    """Whether the Postgres of this suite can do semantic search; the embedded one can."""
+    return await core.value("select 1 from pg_available_extensions where name = 'vector'") == 1

@@ -240,9 +240,7 @@ async def _waiting(core: Core, count: int) -> bool:
 
 async def _was_head(core: Core, run_id: object) -> bool:
     """Whether it was ready from its creation on; a promotion stamps `updated_at`."""
-    return await core.value(
-        "select updated_at = created_at from runs where run_id = $1", run_id
-    )
+    return await core.value("select updated_at = created_at from runs where run_id = $1", run_id)
 
 
 async def a_finish_waits_for_the_create_and_promotes_what_it_made(core: Core) -> None:
@@ -287,7 +285,10 @@ async def _locks_in_the_order_of_ids(core: Core, work: Any) -> None:
         assert await waits(core, working)
         async with held(core) as (other, _):
             for claimed in claims[1:]:
-                await other.execute(f"{lock} nowait", claimed.lease.run_id)
+                try:
+                    await other.execute(f"{lock} nowait", claimed.lease.run_id)
+                except asyncpg.LockNotAvailableError as taken:
+                    raise AssertionError("a later run was locked before an earlier one") from taken
         await transaction.commit()
     await working
 

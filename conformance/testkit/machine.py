@@ -33,7 +33,7 @@ from agenthub.runs import Multitask, RunStatus
 from testkit.core import Core
 
 T = TypeVar("T")
-MAX_FAILURES = 2
+MAX_FAILURES = 1
 ENDS: dict[RunStatus, tuple[str, str]] = {
     "success": ("idle", "completed"),
     "error": ("error", "failed"),
@@ -91,8 +91,8 @@ class CoreMachine(RuleBasedStateMachine):
         """Run on the loop that owns the connections; this is another thread."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
-    @initialize()
-    def fresh(self) -> None:
+    @initialize(opening=st.sampled_from(["empty", "paused", "paused", "stolen"]))
+    def fresh(self, opening: str) -> None:
         base = self.core
         self.hub = Core(base.db, base.writer, base.tail, tenant=f"t-{new_id()}")
         self.threads = [ModelThread(new_id()) for _ in range(3)]
@@ -100,6 +100,16 @@ class CoreMachine(RuleBasedStateMachine):
         self.tasks: dict[UUID, ModelTask] = {}
         self.claims: list[Claimed] = []
         self.asked = 0
+        # what takes many lucky steps to reach is where some histories begin
+        if opening != "empty":
+            self.enqueue(0, "enqueue")
+            self.claim(1)
+        if opening == "paused":
+            self._pause(0, 2)
+        if opening == "stolen":
+            self._expire(next(iter(self.runs.values())))
+            self.reap()
+            self.claim(1)
 
     # --- clients --------------------------------------------------------------------------------
 
@@ -121,11 +131,18 @@ class CoreMachine(RuleBasedStateMachine):
         thread.open_task = run.run_id
         self._add(at, run.run_id, run.run_id, "input", frozenset())
 
-    @rule(at=st.integers(0, 2), data=st.data())
-    def answer(self, at: int, data: st.DataObject) -> None:
+    @rule(at=st.integers(0, 2))
+    def answer_what_nobody_asked(self, at: int) -> None:
+        self._answer(at, "never-asked")
+
+    @precondition(lambda self: any(t.questions for t in self.threads))
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        open_ = [(at, q) for at, t in enumerate(self.threads) for q in sorted(t.questions)]
+        self._answer(*data.draw(st.sampled_from(open_)))
+
+    def _answer(self, at: int, question: str) -> None:
         thread = self.threads[at]
-        choices = [*sorted(thread.questions), "never-asked"]
-        question = data.draw(st.sampled_from(choices))
         try:
             run = self.do(self.hub.resume(thread.thread_id, question, make_thread=True))
         except (UnknownInterrupt, NotFound):
@@ -185,7 +202,9 @@ class CoreMachine(RuleBasedStateMachine):
             model = self.runs[one.lease.run_id]
             assert model.run_id in claimable, "a run was claimed out of its turn"
             assert one.lease.epoch == model.epoch + 1, "an epoch was used twice"
-            assert one.last_seq == self.tasks[model.task_id].seq, "events of earlier attempts missed"
+            assert one.last_seq == self.tasks[model.task_id].seq, (
+                "events of earlier attempts missed"
+            )
             assert one.failures == model.failures
             model.status, model.epoch, model.expired = "running", one.lease.epoch, False
             model.owner = len(self.claims)
@@ -193,9 +212,22 @@ class CoreMachine(RuleBasedStateMachine):
 
     def _claim(self, data: st.DataObject) -> tuple[int, Claimed, ModelRun, bool]:
         """Any lease that was ever given, and whether it is still held."""
-        at = data.draw(st.integers(0, len(self.claims) - 1))
+        at = data.draw(st.sampled_from(self._live() * 2 + self._rivals() * 2 or [0]))
+        if data.draw(st.booleans()) and not self._rivals():
+            at = data.draw(st.integers(0, len(self.claims) - 1))
         model = self.runs[self.claims[at].lease.run_id]
-        return at, self.claims[at], model, model.status == "running" and model.owner == at
+        return at, self.claims[at], model, at in self._live()
+
+    def _live(self) -> list[int]:
+        return [m.owner for m in self.runs.values() if m.owner is not None]
+
+    def _rivals(self) -> list[int]:
+        """Lost leases of runs that someone else holds now."""
+        return [
+            at
+            for at, claimed in enumerate(self.claims)
+            if (m := self.runs[claimed.lease.run_id]).status == "running" and m.owner != at
+        ]
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), count=st.integers(1, 3))
@@ -252,6 +284,22 @@ class CoreMachine(RuleBasedStateMachine):
         if live:
             self._finished(claimed, status, set(asks))
 
+    @precondition(lambda self: self._live())
+    @rule(data=st.data(), questions=st.integers(1, 2))
+    def pause(self, data: st.DataObject, questions: int) -> None:
+        self._pause(data.draw(st.sampled_from(self._live())), questions)
+
+    def _pause(self, at: int, questions: int) -> None:
+        claimed = self.claims[at]
+        self.asked += questions
+        asks = [f"q{self.asked - i}" for i in range(questions)]
+        model = self.runs[claimed.lease.run_id]
+        for behind in self.threads[model.thread].line[1:]:
+            # LangGraph asks again what this run did not answer
+            asks += sorted(self.runs[behind].answers)
+        assert self._held(self.hub.finish(claimed, questions=asks)), "a live lease is lost"
+        self._finished(claimed, "success", set(asks))
+
     def _finished(self, claimed: Claimed, status: RunStatus, asks: set[str]) -> None:
         model = self.runs[claimed.lease.run_id]
         thread, task = self.threads[model.thread], self.tasks[model.task_id]
@@ -270,17 +318,38 @@ class CoreMachine(RuleBasedStateMachine):
         if thread.questions:
             thread.open_task = model.task_id
 
+    @precondition(lambda self: any(len(t.questions) > 1 for t in self.threads))
+    @rule()
+    def answer_one_by_one(self) -> None:
+        at, thread = next((i, t) for i, t in enumerate(self.threads) if len(t.questions) > 1)
+        for question in sorted(thread.questions):
+            self._answer(at, question)
+
+    @precondition(lambda self: self._rivals())
+    @rule(data=st.data())
+    def a_lost_lease_does_nothing(self, data: st.DataObject) -> None:
+        claimed = self.claims[data.draw(st.sampled_from(self._rivals()))]
+        seq = self.tasks[claimed.task_id].seq + 1
+        assert not self._held(self.hub.append(claimed, seq)), "a lost lease appends"
+        assert not self._held(self.hub.checkpoint(claimed, str(new_id()))), "a lost lease stores"
+        assert not self._held(self.hub.finish(claimed, "error")), "a lost lease finishes"
+        self.do(self.hub.queue.release([claimed.lease]))
+        assert not self.do(self.hub.queue.renew([claimed.lease], lease=timedelta(seconds=60)))
+
     # --- time -----------------------------------------------------------------------------------
 
     @precondition(lambda self: any(m.status == "running" for m in self.runs.values()))
     @rule(data=st.data())
     def lease_expires(self, data: st.DataObject) -> None:
         running = sorted(r for r, m in self.runs.items() if m.status == "running")
-        model = self.runs[data.draw(st.sampled_from(running))]
+        self._expire(self.runs[data.draw(st.sampled_from(running))])
+
+    def _expire(self, model: ModelRun) -> None:
         assert model.owner is not None
         self.do(self.hub.expire(self.claims[model.owner].lease))
         model.expired = True
 
+    @precondition(lambda self: any(m.status == "running" for m in self.runs.values()))
     @rule()
     def reap(self) -> None:
         self.do(self.hub.reap(MAX_FAILURES))
@@ -298,6 +367,13 @@ class CoreMachine(RuleBasedStateMachine):
                 self.tasks[model.task_id].seq += 1
                 self.tasks[model.task_id].status = "failed"
             model.failures += 1
+
+    @precondition(lambda self: self._live())
+    @rule(data=st.data())
+    def take_over(self, data: st.DataObject) -> None:
+        self.lease_expires(data)
+        self.reap()
+        self.claim(limit=3)
 
     @rule()
     def tidy(self) -> None:
@@ -324,9 +400,9 @@ class CoreMachine(RuleBasedStateMachine):
             for i, t in enumerate(self.threads)
             if i in used
         }, "the threads diverged"
-        assert loads(found["tasks"]) == {
-            str(id): task.status for id, task in self.tasks.items()
-        }, "the tasks diverged"
+        assert loads(found["tasks"]) == {str(id): task.status for id, task in self.tasks.items()}, (
+            "the tasks diverged"
+        )
 
     def teardown(self) -> None:
         if hasattr(self, "runs"):
@@ -339,7 +415,7 @@ class CoreMachine(RuleBasedStateMachine):
             for at, claimed in enumerate(self.claims):
                 model = self.runs[claimed.lease.run_id]
                 if model.status == "running" and model.owner == at:
-                    self.do(self.hub.finish(claimed, "success"))
+                    assert self._held(self.hub.finish(claimed, "success")), "a live lease is lost"
                     self._finished(claimed, "success", set())
             self.claim(limit=3)
         self.agrees()

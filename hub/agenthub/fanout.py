@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -19,13 +19,17 @@ from agenthub.ports import Slice
 BACKLOG = 256
 """Slices that a follower may leave unread before they are dropped."""
 
+PREPARED_SECONDS = 5.0
+"""How long a prepared follower is waited for."""
+
 LOOK = Slice(None)
 
 
 class Follower:
     """`agenthub.ports.Following`: one reader's queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, prepared: bool = False) -> None:
+        self.prepared = prepared
         self._slices: deque[Slice] = deque()
         self._arrived = asyncio.Event()
 
@@ -53,6 +57,7 @@ class Fanout:
 
     def __init__(self) -> None:
         self._followers: dict[UUID, set[Follower]] = {}
+        self._prepared: dict[UUID, Follower] = {}
         self._listeners: dict[str, set[asyncio.Event]] = {}
 
     @property
@@ -60,9 +65,26 @@ class Fanout:
         """The tasks that someone follows."""
         return list(self._followers)
 
+    def prepare(self, task_id: UUID, forget: Callable[[UUID, Follower], None]) -> bool:
+        """Queue slices for a follower to come; whether it is the first of its task. `forget` is
+        called when nobody came."""
+        follower, first = self._add(task_id, Follower(prepared=True))
+        self._prepared[task_id] = follower
+
+        def expire() -> None:
+            if self._prepared.get(task_id) is follower:
+                del self._prepared[task_id]
+                forget(task_id, follower)
+
+        asyncio.get_running_loop().call_later(PREPARED_SECONDS, expire)
+        return first
+
     def add(self, task_id: UUID) -> tuple[Follower, bool]:
-        """A new follower, and whether it is the first of its task."""
-        follower = Follower()
+        """A follower, and whether it is the first of its task: the prepared one, if there is one."""
+        prepared = self._prepared.pop(task_id, None)
+        return (prepared, False) if prepared is not None else self._add(task_id, Follower())
+
+    def _add(self, task_id: UUID, follower: Follower) -> tuple[Follower, bool]:
         group = self._followers.setdefault(task_id, set())
         group.add(follower)
         return follower, len(group) == 1

@@ -451,7 +451,9 @@ class Slice:
 
 
 class Following(Protocol):
-    """One follower's view of a task's tail."""
+    """One follower's view of a task's tail. `prepared`: it was there before the task's run was."""
+
+    prepared: bool
 
     async def next(self, *, timeout: float) -> Slice | None:
         """The next slice, or None after `timeout` seconds."""
@@ -463,6 +465,11 @@ class Tail(Protocol):
 
     def publish(self, task_id: UUID, events: Sequence[Event]) -> None:
         """Hand over committed events; returns at once."""
+        ...
+
+    def prepare(self, task_id: UUID) -> None:
+        """Subscribe for a follower that is about to come, so that it need not look into the log
+        for what happened before it came. Returns at once; forgotten when nobody comes."""
         ...
 
     def follow(self, task_id: UUID) -> AbstractAsyncContextManager[Following]:

@@ -42,6 +42,7 @@ class Start:
     """A new input: what to run, on which thread, and how to deal with what is there.
 
     `thread_id=None` makes a thread; `ephemeral` ones are removed some time after their run ended.
+    `follow` says that the caller is about to follow the run, which then needs no read of the log.
     """
 
     agent: str
@@ -57,6 +58,7 @@ class Start:
     priority: int = 0
     idempotency_key: str | None = None
     request_hash: str = ""
+    follow: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,8 @@ class Hub:
             idempotency_key=start.idempotency_key,
             request_hash=start.request_hash,
         )
+        if start.follow:
+            self.streams.tail.prepare(new.run_id)
         return await self._enqueue(new)
 
     async def resume(
@@ -124,6 +128,8 @@ class Hub:
         if thread.agent is None:
             raise Conflict(f"thread {str(thread_id)!r} has not run any agent yet")
         answers = answers_for(thread.interrupts, answer)
+        if thread.open_task is not None:
+            self.streams.tail.prepare(thread.open_task)
         new = NewRun(
             tenant=who.tenant,
             run_id=new_id(),

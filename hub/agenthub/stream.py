@@ -32,11 +32,11 @@ class Streams:
         """Yield slices of events with `seq > after`, for ever; the caller stops.
 
         An empty slice is yielded after each quiet poll interval, so that callers can check whether
-        their client is still there. `replay=False` says that nothing is in the log after `after`
-        yet, which spares the first read.
+        their client is still there. `replay=False` says that nothing was in the log after `after`
+        when the tail was prepared for this follower, which spares the first read.
         """
         async with self.tail.follow(task_id) as following:
-            look = replay
+            look = replay or not following.prepared
             while True:
                 while look:
                     page = await self.log.read(tenant, task_id, after=after, limit=PAGE)

@@ -14,7 +14,7 @@ from agenthub.events import ENDED, ended
 from agenthub.json import text
 from agenthub.ports import Cancelled
 from agenthub.runs import CancelAction
-from agenthub_postgres.fenced import ROLL_BACK
+from agenthub_postgres.checkpoints import DELETE_FOR_RUNS
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import RUN_COLUMNS, run_of
 
@@ -110,7 +110,7 @@ async def cancel(
         body = pack(ended(run_id, "interrupted", error=error))
         await connection.execute(LOG_END, tenant, run.task_id, run_id, run.attempts, ENDED, body)
     if action == "rollback" and run.attempts:
-        await connection.execute(ROLL_BACK, tenant, [str(run_id)])
+        await connection.execute(DELETE_FOR_RUNS, tenant, [str(run_id)])
     await connection.execute(LEAVE_THREAD, tenant, run.thread_id)
     await connection.execute(CANCEL_TASK, tenant, run.task_id)
     await connection.execute(PROMOTE, tenant, run.thread_id)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 from asyncpg import Record
 
+from agenthub.errors import Conflict
 from agenthub.json import JsonObject, text
 from agenthub.ports import Blob, CheckpointRow, DeltaLink, StoredCheckpoint, WritesRow
 from agenthub_postgres.database import Database
@@ -76,6 +78,19 @@ insert into checkpoint_writes (tenant_id, thread_id, ns, checkpoint_id, step, pa
 select $1, $2, $3, $4, $5, $6, w.* from unnest($7::int[], $8::text[], $9::text[], $10::bytea[]) w
     on conflict (tenant_id, thread_id, ns, checkpoint_id, step, idx) do update
    set channel = excluded.channel, type = excluded.type, data = excluded.data
+"""
+
+LOCK_THREADS = """
+with place as materialized (
+  -- no key update: the same lock as create and finish take; a thread of tools and tests has no row
+  select t.tenant_id, t.thread_id from threads t
+   where t.tenant_id = $1
+     and t.thread_id in (select i::uuid from unnest($2::text[]) i where i ~ '^[0-9a-fA-F-]{36}$')
+   order by t.thread_id for no key update of t
+)
+select p.thread_id, exists (select from runs r where r.tenant_id = p.tenant_id and r.thread_id = p.thread_id
+                               and r.status = 'running') as running
+  from place p
 """
 
 DELETE_THREAD = """
@@ -148,13 +163,27 @@ delete from checkpoint_blobs b
 DELETE_FOR_RUNS = """
 with gone as (
   delete from checkpoints c where c.tenant_id = $1 and c.run_id = any($2::text[])
-  returning c.thread_id, c.ns, c.checkpoint_id
+  returning c.thread_id, c.ns, c.checkpoint_id, c.body
 ), gone_views as (
   delete from checkpoint_views v using gone g
    where v.tenant_id = $1 and (v.thread_id, v.ns, v.checkpoint_id) = (g.thread_id, g.ns, g.checkpoint_id)
+), gone_writes as (
+  delete from checkpoint_writes w using gone g
+   where w.tenant_id = $1 and (w.thread_id, w.ns, w.checkpoint_id) = (g.thread_id, g.ns, g.checkpoint_id)
+), candidates as (
+  select distinct g.thread_id, g.ns, v.key as channel, v.value as version
+    from gone g cross join lateral jsonb_each_text(g.body -> 'channel_versions') v
+), used as (
+  select distinct c.thread_id, c.ns, v.key as channel, v.value as version
+    from (select distinct thread_id, ns from gone) t
+    join checkpoints c on c.tenant_id = $1 and c.thread_id = t.thread_id and c.ns = t.ns
+     and coalesce(c.run_id, '') <> all($2::text[])
+   cross join lateral jsonb_each_text(c.body -> 'channel_versions') v
 )
-delete from checkpoint_writes w using gone g
- where w.tenant_id = $1 and (w.thread_id, w.ns, w.checkpoint_id) = (g.thread_id, g.ns, g.checkpoint_id)
+delete from checkpoint_blobs b using candidates d
+ where b.tenant_id = $1 and (b.thread_id, b.ns, b.channel, b.version) = (d.thread_id, d.ns, d.channel, d.version)
+   and not exists (select from used u
+                    where (u.thread_id, u.ns, u.channel, u.version) = (b.thread_id, b.ns, b.channel, b.version))
 """
 
 DELTA_HISTORY = """
@@ -256,7 +285,7 @@ class PostgresCheckpoints:
         )
 
     async def delete_thread(self, tenant: str, thread_id: str) -> None:
-        await self.db.fetch(DELETE_THREAD, tenant, [thread_id])
+        await self._maintain(DELETE_THREAD, tenant, [thread_id])
 
     async def delete_for_runs(self, tenant: str, run_ids: Sequence[str]) -> None:
         await self.db.fetch(DELETE_FOR_RUNS, tenant, list(run_ids))
@@ -266,7 +295,17 @@ class PostgresCheckpoints:
 
     async def prune(self, tenant: str, thread_ids: Sequence[str], *, keep_latest: bool) -> None:
         sql = KEEP_LATEST if keep_latest else DELETE_THREAD
-        await self.db.fetch(sql, tenant, list(thread_ids))
+        await self._maintain(sql, tenant, list(thread_ids))
+
+    async def _maintain(self, sql: LiteralString, tenant: str, thread_ids: list[str]) -> None:
+        """Change what is on idle threads only: a run counts on what it has read."""
+        async with self.db.transaction() as connection:
+            for row in await connection.fetch(LOCK_THREADS, tenant, thread_ids):
+                if row["running"]:
+                    raise Conflict(
+                        f"a run is running on thread {str(row['thread_id'])!r}: cancel it first"
+                    )
+            await connection.execute(sql, tenant, thread_ids)
 
     async def delta_history(
         self, tenant: str, thread_id: str, ns: str, checkpoint_id: str, channels: Sequence[str]

@@ -177,18 +177,6 @@ update tasks k set status = case when l.goes_on then 'working' else 'canceled' e
  where k.tenant_id = $1 and k.task_id = $3 and k.status = 'input_required' and (l.goes_on or l.superseded)
 """
 
-ROLL_BACK = """
-with gone as (
-  delete from checkpoints c where c.tenant_id = $1 and c.run_id = any($2::text[])
-  returning c.tenant_id, c.thread_id, c.ns, c.checkpoint_id
-), gone_writes as (
-  delete from checkpoint_writes w using gone g
-   where (w.tenant_id, w.thread_id, w.ns, w.checkpoint_id) = (g.tenant_id, g.thread_id, g.ns, g.checkpoint_id)
-)
-delete from checkpoint_views v using gone g
- where (v.tenant_id, v.thread_id, v.ns, v.checkpoint_id) = (g.tenant_id, g.thread_id, g.ns, g.checkpoint_id)
-"""
-
 ALREADY_ENDED = """
 select r.run_id from runs r
   join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)

@@ -17,7 +17,7 @@ from uuid import UUID
 from asyncpg import Connection, Record
 
 from agenthub.events import Event
-from agenthub.fanout import Fanout
+from agenthub.fanout import Fanout, Follower
 from agenthub.ports import Following
 from agenthub_postgres.database import BROKEN, connect
 
@@ -67,6 +67,12 @@ class Notifier:
 
     def broadcasts(self, topic: str) -> AsyncIterator[None]:
         return self._fanout.broadcasts(topic, every=self.refresh_seconds)
+
+    def prepare(self, task_id: UUID) -> None:
+        self._fanout.prepare(task_id, self._forget)
+
+    def _forget(self, task_id: UUID, follower: Follower) -> None:
+        self._fanout.remove(task_id, follower)
 
     def follow(self, task_id: UUID) -> AbstractAsyncContextManager[Following]:
         return self._fanout.following(task_id)

@@ -27,7 +27,9 @@ CLAIM = """
 with head as materialized (
   -- materialized: a planner that ran this twice would claim more than the limit
   -- skip locked: claimers do not wait for each other, nor for a cancellation
-  select tenant_id, run_id, epoch from runs
+  -- available_at: also leaves out a run that another attempt gave back since our snapshot, whose
+  -- events `last_seq` would miss
+  select tenant_id, run_id from runs
    where tenant_id = $1 and status = 'pending' and ready and available_at <= now() and agent = any($2::text[])
    order by priority desc, available_at, run_id limit $3 for update skip locked
 )
@@ -37,9 +39,6 @@ update runs r
   from head
   join threads t on t.tenant_id = head.tenant_id
  where r.tenant_id = head.tenant_id and r.run_id = head.run_id and t.thread_id = r.thread_id
-   -- `head` has the latest row, this scan the snapshot's: when another attempt came and went in
-   -- between, its events would not be in `last_seq`, so the run is left to the next claim
-   and r.epoch = head.epoch
 returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
           r.metadata, r.failures, r.created_at, t.ephemeral,
           case when r.epoch = 1 and r.kind = 'input' then 0 else
@@ -139,6 +138,8 @@ select thread_id from threads
  limit 500
 """
 
+DROP_ITEMS = "delete from store_items where tenant_id = $1 and expires_at < now()"
+
 DROP_KEYS = "delete from idempotency where tenant_id = $1 and expires_at < now()"
 
 
@@ -202,6 +203,7 @@ class PostgresQueue:
             async with self.db.transaction() as connection:
                 await threads.delete(connection, self.tenant, row["thread_id"], idle_only=True)
         await self.db.fetch(DROP_KEYS, self.tenant)
+        await self.db.fetch(DROP_ITEMS, self.tenant)
         return agents
 
 

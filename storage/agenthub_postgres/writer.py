@@ -23,6 +23,7 @@ from agenthub.events import Event
 from agenthub.ports import CheckpointRow, CheckpointView, Claimed, Finish, Lease, Tail, WritesRow
 from agenthub_postgres import fenced
 from agenthub_postgres.batch import Batch, FinishRow
+from agenthub_postgres.checkpoints import DELETE_FOR_RUNS
 from agenthub_postgres.database import BROKEN, Database, connect
 from agenthub_postgres.queue import LOCK_THREAD, promote
 
@@ -183,7 +184,7 @@ class GroupWriter:
                 rows = await connection.fetch(fenced.FINISH, *arguments)
                 held = {row["run_id"] for row in rows}
                 gone = [str(run_id) for run_id in batch.rolled_back if run_id in held]
-                await connection.execute(fenced.ROLL_BACK, arguments[0][0], gone)
+                await connection.execute(DELETE_FOR_RUNS, arguments[0][0], gone)
         else:
             rows = await connection.fetch(fenced.FINISH, *arguments)
         result: dict[UUID, list[str]] = {}

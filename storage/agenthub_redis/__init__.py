@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -18,8 +19,9 @@ async def open_redis(
     url: str, *, prefix: str = "agenthub:", refresh_seconds: float = 5.0
 ) -> AsyncGenerator[tuple[RedisDoorbell, RedisTail]]:
     """A doorbell and a tail on one server. `RedisTail.run` is the caller's to run."""
-    client = Redis.from_url(url)
-    waiting = Redis.from_url(url, socket_timeout=None)
+    connect = cast("Any", Redis).from_url  # redis-py's types are partial
+    client: Redis = connect(url)
+    waiting: Redis = connect(url, socket_timeout=None)
     try:
         yield (
             RedisDoorbell(client, waiting, prefix=prefix),

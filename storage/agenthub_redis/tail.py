@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agenthub.events import Event, pack, unpack
-from agenthub.fanout import Fanout
+from agenthub.fanout import Fanout, Follower
 from agenthub.ports import Following
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,16 @@ class RedisTail:
     """`agenthub.ports.Tail`; `run` must be running."""
 
     def __init__(self, client: Redis, *, prefix: str, refresh_seconds: float) -> None:
-        self.client = client
+        # redis-py's types are partial
+        self.client: Any = client
         self.task_prefix = f"{prefix}task:".encode()
         self.topic_prefix = f"{prefix}topic:".encode()
         self.refresh_seconds = refresh_seconds
         self._fanout = Fanout()
-        self._pubsub = client.pubsub()
+        self._pubsub: Any = self.client.pubsub()
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
+        self._changes: dict[bytes, bool] = {}
+        self._changed = asyncio.Event()
         self._outgoing: list[tuple[bytes, bytes]] = []
         self._queued = asyncio.Event()
         self._down = False
@@ -61,43 +64,61 @@ class RedisTail:
     def broadcasts(self, topic: str) -> AsyncIterator[None]:
         return self._fanout.broadcasts(topic, every=self.refresh_seconds)
 
+    def prepare(self, task_id: UUID) -> None:
+        if self._fanout.prepare(task_id, self._forget):
+            self._subscribe(self._channel(task_id))
+
+    def _forget(self, task_id: UUID, follower: Follower) -> None:
+        if self._fanout.remove(task_id, follower):
+            self._unsubscribe(self._channel(task_id))
+
     @asynccontextmanager
     async def follow(self, task_id: UUID) -> AsyncGenerator[Following]:
         channel = self._channel(task_id)
         follower, first = self._fanout.add(task_id)
         try:
             if first:
-                await self._subscribe(channel)
-            elif (confirmed := self._confirmed.get(channel)) is not None:
+                self._subscribe(channel)
+            confirmed = self._confirmed.get(channel)
+            if not follower.prepared and confirmed is not None and not self._down:
+                # without the confirmation the follower's poll finds what it misses
                 await asyncio.wait([confirmed], timeout=SUBSCRIBE_SECONDS)
             yield follower
         finally:
-            if self._fanout.remove(task_id, follower):
-                await self._unsubscribe(channel)
+            self._forget(task_id, follower)
 
-    async def _subscribe(self, channel: bytes) -> None:
-        confirmed = asyncio.get_running_loop().create_future()
-        self._confirmed[channel] = confirmed
-        if self._down:
-            return
-        try:
-            await self._pubsub.subscribe(channel)
-        except (RedisError, OSError):
-            return
-        # without the confirmation the follower's poll finds what it misses
-        await asyncio.wait([confirmed], timeout=SUBSCRIBE_SECONDS)
+    def _subscribe(self, channel: bytes) -> None:
+        self._confirmed[channel] = asyncio.get_running_loop().create_future()
+        self._changes[channel] = True
+        self._changed.set()
 
-    async def _unsubscribe(self, channel: bytes) -> None:
+    def _unsubscribe(self, channel: bytes) -> None:
         self._confirmed.pop(channel, None)
-        try:
-            await self._pubsub.unsubscribe(channel)
-        except (RedisError, OSError):
-            return
+        self._changes[channel] = False
+        self._changed.set()
+
+    async def _subscriptions(self) -> None:
+        """Send what changed, in one command for many followers. What is lost with the connection is
+        made good when `_receive` connects again."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            changes, self._changes = self._changes, {}
+            wanted = [channel for channel, on in changes.items() if on]
+            unwanted = [channel for channel, on in changes.items() if not on]
+            try:
+                if wanted:
+                    await self._pubsub.subscribe(*wanted)
+                if unwanted:
+                    await self._pubsub.unsubscribe(*unwanted)
+            except (RedisError, OSError) as lost:
+                log.debug("subscriptions wait for the next connection: %s", lost)
 
     async def run(self) -> None:
         """Receive and send, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._receive(), name="tail-receive")
+            group.create_task(self._subscriptions(), name="tail-subscribe")
             group.create_task(self._send(), name="tail-send")
 
     async def _receive(self) -> None:
@@ -110,7 +131,7 @@ class RedisTail:
                 self._fanout.look_everywhere()
                 self._down = False
                 while True:
-                    message = await self._pubsub.get_message(timeout=None)  # pyright: ignore[reportArgumentType]  # None blocks
+                    message = await self._pubsub.get_message(timeout=None)
                     if message is not None:
                         self._received(message)
             except (RedisError, OSError) as broken:

@@ -120,7 +120,7 @@ async def drive(url: str) -> None:
 
         result = await _approve(url, task.id)
         done = await a2a.get_task(GetTaskRequest(id=task.id))
-        artifact: dict[str, Any] = MessageToDict(done.artifacts[-1])  # pyright: ignore[reportUnknownVariableType]  # protobuf's stubs
+        artifact: Any = MessageToDict(done.artifacts[-1])
         over_a2a = next(part["data"] for part in artifact["parts"] if "data" in part)
         say(f"A2A   < {TaskState.Name(done.status.state)}: {over_a2a}")
         rest = get_client(url=url)

@@ -1,0 +1,211 @@
+"""Long-term memory: LangGraph's store over `ItemStore`.
+
+A run gets a view of it (`leased`) whose writes are fenced by the run's lease, like its checkpoints: a
+worker that lost its run leaves no memory behind either. Reads of a batch come before its writes, as in
+LangGraph's own stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from datetime import timedelta
+from typing import Any, cast, get_args
+
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import (
+    BaseStore,
+    GetOp,
+    IndexConfig,
+    Item,
+    ListNamespacesOp,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+    TTLConfig,
+    ensure_embeddings,
+    get_text_at_path,
+    tokenize_path,
+)
+
+from agenthub.errors import LeaseLost
+from agenthub.json import Json, JsonObject, loads
+from agenthub.ports import ItemFilter, ItemOperator, ItemStore, ItemWrite, Lease, StoredItem
+from agenthub_langgraph.encode import encode
+
+OPERATORS = frozenset(get_args(ItemOperator)) - {"$object"}
+WHOLE = "$"
+
+
+class HubStore(BaseStore):
+    """The store of a tenant. With `index`, `agenthub_postgres.items.ensure_index` must have run."""
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        items: ItemStore,
+        tenant: str,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+    ) -> None:
+        self.items = items
+        self.tenant = tenant
+        self.ttl_config = ttl
+        self.lease: Lease | None = None
+        self.on_lost: Callable[[], None] | None = None
+        self.embeddings: Embeddings | None = None
+        self.fields: Sequence[str] = ()
+        if index is not None:
+            self.embeddings = ensure_embeddings(index.get("embed"))
+            self.fields = index.get("fields") or [WHOLE]
+
+    def leased(self, lease: Lease, on_lost: Callable[[], None]) -> HubStore:
+        """The store of one attempt: its writes are refused once the lease is lost."""
+        view = copy(self)
+        view.lease, view.on_lost = lease, on_lost
+        return view
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        raise NotImplementedError(
+            "the hub is asynchronous: use `aget`, `aput`, `asearch`, `adelete`, `alist_namespaces`"
+        )
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        results: list[Result] = []
+        puts: dict[tuple[tuple[str, ...], str], PutOp] = {}
+        for op in ops:
+            match op:
+                case GetOp():
+                    results.append(await self._get(op))
+                case SearchOp():
+                    results.append(await self._search(op))
+                case ListNamespacesOp():
+                    results.append(await self._namespaces(op))
+                case PutOp():
+                    puts[(op.namespace, op.key)] = op
+                    results.append(None)
+                case _:
+                    raise ValueError(f"Unknown operation type: {type(op)}")
+        if puts:
+            await self._put(list(puts.values()))
+        return results
+
+    async def _get(self, op: GetOp) -> Item | None:
+        found = await self.items.get(self.tenant, op.namespace, op.key, refresh=op.refresh_ttl)
+        if found is None:
+            return None
+        return Item(
+            value=found.value,
+            key=found.key,
+            namespace=found.namespace,
+            created_at=found.created_at,
+            updated_at=found.updated_at,
+        )
+
+    async def _search(self, op: SearchOp) -> list[SearchItem]:
+        near: Sequence[float] | None = None
+        if op.query and self.embeddings is not None:
+            near = await self.embeddings.aembed_query(op.query)
+        found = await self.items.search(
+            self.tenant,
+            op.namespace_prefix,
+            filters=list(_filters((), op.filter or {})),
+            near=near,
+            limit=op.limit,
+            offset=op.offset,
+            refresh=op.refresh_ttl,
+        )
+        return [_found(item) for item in found]
+
+    async def _namespaces(self, op: ListNamespacesOp) -> list[tuple[str, ...]]:
+        conditions = op.match_conditions or ()
+        found = await self.items.namespaces(
+            self.tenant,
+            prefixes=[c.path for c in conditions if c.match_type == "prefix"],
+            suffixes=[c.path for c in conditions if c.match_type == "suffix"],
+            max_depth=op.max_depth,
+            limit=op.limit,
+            offset=op.offset,
+        )
+        return list(found)
+
+    async def _put(self, ops: Sequence[PutOp]) -> None:
+        vectors = await self._vectors(ops)
+        writes = [
+            ItemWrite(
+                namespace=op.namespace,
+                key=op.key,
+                value=None if op.value is None else _plain(op.value),
+                ttl=None if op.ttl is None else timedelta(minutes=op.ttl),
+                vectors=v,
+            )
+            for op, v in zip(ops, vectors, strict=True)
+        ]
+        try:
+            await self.items.write(self.tenant, writes, lease=self.lease)
+        except LeaseLost:
+            if self.on_lost is not None:
+                self.on_lost()
+            raise
+
+    async def _vectors(self, ops: Sequence[PutOp]) -> list[dict[str, Sequence[float]] | None]:
+        """The vectors of each op, embedded in one call; None without an index."""
+        if self.embeddings is None:
+            return [None] * len(ops)
+        texts: list[str] = []
+        places: list[tuple[int, str]] = []
+        for at, op in enumerate(ops):
+            for field, content in self._texts(op):
+                places.append((at, field))
+                texts.append(content)
+        embedded = await self.embeddings.aembed_documents(texts) if texts else []
+        vectors: list[dict[str, Sequence[float]] | None] = [{} for _ in ops]
+        for (at, field), vector in zip(places, embedded, strict=True):
+            cast("dict[str, Sequence[float]]", vectors[at])[field] = vector
+        return vectors
+
+    def _texts(self, op: PutOp) -> Iterator[tuple[str, str]]:
+        if op.value is None or op.index is False:
+            return
+        for path in self.fields if op.index is None else op.index:
+            tokens = path if path == WHOLE else tokenize_path(path)
+            found = get_text_at_path(op.value, tokens)
+            for i, content in enumerate(found):
+                yield (path if len(found) == 1 else f"{path}.{i}"), content
+
+
+def _found(item: StoredItem) -> SearchItem:
+    return SearchItem(
+        namespace=item.namespace,
+        key=item.key,
+        value=item.value,
+        created_at=item.created_at,
+        updated_at=item.updated_at,
+        score=item.score,
+    )
+
+
+def _plain(value: Mapping[str, Any]) -> JsonObject:
+    return loads(encode(dict(value)))
+
+
+def _filters(path: tuple[str, ...], wanted: Mapping[str, Json]) -> Iterator[ItemFilter]:
+    """Conditions of a filter; a nested object narrows the path, operators apply where they stand."""
+    for name, value in wanted.items():
+        at = (*path, name)
+        if not isinstance(value, Mapping):
+            yield ItemFilter(at, "$eq", value)
+            continue
+        inner = cast("Mapping[str, Json]", value)
+        if not any(k.startswith("$") for k in inner):
+            yield ItemFilter(at, "$object")
+            yield from _filters(at, inner)
+            continue
+        for operator, operand in inner.items():
+            if operator not in OPERATORS:
+                raise ValueError(f"Unsupported operator: {operator}")
+            yield ItemFilter(at, cast("ItemOperator", operator), operand)

@@ -1,0 +1,238 @@
+"""The workloads W1 to W7 (performance.md): each drives one server and returns one number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any, Literal
+
+from bench.agents import EVENTS
+from bench.client import Connection
+
+Drive = Callable[[int], Awaitable[float]]
+Better = Literal["less", "more"]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A measurement. `budget` is the hub's ratio to the floor's `against` (itself by default)."""
+
+    name: str
+    unit: str
+    better: Better
+    drive: Drive
+    budget: float
+    against: str | None = None
+    rounds: int = 3
+
+
+def stateless(agent: str, value: Any, **fields: Any) -> tuple[str, dict[str, Any]]:
+    return "/runs/wait", {"assistant_id": agent, "input": value, **fields}
+
+
+async def on_thread(connection: Connection, agent: str, value: Any, **fields: Any) -> None:
+    thread = await connection.post("/threads", {})
+    path = f"/threads/{thread['thread_id']}/runs/wait"
+    await connection.post(path, {"assistant_id": agent, "input": value, **fields})
+
+
+def latency(call: Callable[[Connection], Awaitable[Any]], times: int = 60) -> Drive:
+    """Median milliseconds of a call, from one client."""
+
+    async def drive(port: int) -> float:
+        connection = Connection(port)
+        took: list[float] = []
+        for i in range(times + 5):
+            started = perf_counter()
+            await call(connection)
+            if i >= 5:
+                took.append(perf_counter() - started)
+        await connection.close()
+        return median(took) * 1000
+
+    return drive
+
+
+def rate(call: Callable[[Connection], Awaitable[Any]], clients: int, times: int) -> Drive:
+    """Calls per second of many clients."""
+
+    async def drive(port: int) -> float:
+        connections = [Connection(port) for _ in range(clients)]
+
+        async def one(connection: Connection, n: int) -> None:
+            for _ in range(n):
+                await call(connection)
+
+        await asyncio.gather(*(one(c, 1) for c in connections))
+        started = perf_counter()
+        await asyncio.gather(*(one(c, times) for c in connections))
+        took = perf_counter() - started
+        await asyncio.gather(*(c.close() for c in connections))
+        return clients * times / took
+
+    return drive
+
+
+def first_event(agent: str, mode: str, clients: int = 1, times: int = 20) -> Drive:
+    """Median milliseconds to the first event of a stream."""
+
+    async def drive(port: int) -> float:
+        found: list[float] = []
+
+        async def one() -> None:
+            connection = Connection(port)
+            for i in range(times + 1):
+                first, _ = await connection.stream(*_streaming(agent, mode))
+                if i:
+                    found.append(first)
+            await connection.close()
+
+        await asyncio.gather(*(one() for _ in range(clients)))
+        return median(found) * 1000
+
+    return drive
+
+
+def events_per_second(agent: str, mode: str, clients: int, times: int) -> Drive:
+    """Events per second over many streams, each complete."""
+
+    async def drive(port: int) -> float:
+        connections = [Connection(port) for _ in range(clients)]
+
+        async def one(connection: Connection, n: int) -> int:
+            total = 0
+            for _ in range(n):
+                _, events = await connection.stream(*_streaming(agent, mode))
+                assert events >= EVENTS, events
+                total += EVENTS
+            return total
+
+        await asyncio.gather(*(one(c, 1) for c in connections))
+        started = perf_counter()
+        total = sum(await asyncio.gather(*(one(c, times) for c in connections)))
+        took = perf_counter() - started
+        await asyncio.gather(*(c.close() for c in connections))
+        return total / took
+
+    return drive
+
+
+def _streaming(agent: str, mode: str) -> tuple[str, dict[str, Any]]:
+    return "/runs/stream", {"assistant_id": agent, "input": {"x": 1}, "stream_mode": [mode]}
+
+
+async def enqueue(port: int) -> float:
+    """Background runs accepted per second."""
+    connections = [Connection(port) for _ in range(16)]
+
+    async def one(connection: Connection) -> None:
+        for _ in range(500 // 16):
+            await connection.post("/runs", {"assistant_id": "w_one", "input": {"x": 1}})
+
+    await asyncio.gather(*(one(c) for c in connections))
+    started = perf_counter()
+    await asyncio.gather(*(one(c) for c in connections))
+    took = perf_counter() - started
+    await asyncio.gather(*(c.close() for c in connections))
+    return 500 / took
+
+
+async def asleep(port: int) -> float:
+    """Seconds until 500 runs that sleep for 5 s each are done."""
+    connections = [Connection(port) for _ in range(500)]
+    started = perf_counter()
+    await asyncio.gather(*(c.post(*stateless("w_sleep", {"x": 1})) for c in connections))
+    took = perf_counter() - started
+    await asyncio.gather(*(c.close() for c in connections))
+    return took
+
+
+def another_turn(messages: int) -> Drive:
+    """Median milliseconds of one more turn on a thread of so many messages."""
+
+    async def drive(port: int) -> float:
+        connection = Connection(port)
+        thread = await connection.post("/threads", {})
+        path = f"/threads/{thread['thread_id']}/runs/wait"
+        history = [{"role": "user", "content": "hello there"} for _ in range(messages)]
+        await connection.post(path, {"assistant_id": "w_turn", "input": {"messages": history}})
+        took: list[float] = []
+        for _ in range(15):
+            started = perf_counter()
+            await connection.post(
+                path,
+                {
+                    "assistant_id": "w_turn",
+                    "input": {"messages": [{"role": "user", "content": "and?"}]},
+                },
+            )
+            took.append(perf_counter() - started)
+        await connection.close()
+        return median(took) * 1000
+
+    return drive
+
+
+def _ten(durability: str) -> Callable[[Connection], Awaitable[None]]:
+    return lambda c: on_thread(c, "w_ten", {"log": []}, durability=durability)
+
+
+def _one(connection: Connection) -> Awaitable[Any]:
+    return connection.post(*stateless("w_one", {"x": 1}))
+
+
+def _one_on_thread(connection: Connection) -> Awaitable[None]:
+    return on_thread(connection, "w_one", {"x": 1})
+
+
+WORKLOADS = (
+    Workload("W2 thread + run, 1 client", "ms", "less", latency(_one_on_thread), 1.5),
+    Workload("W2 thread + run, 64 clients", "runs/s", "more", rate(_one_on_thread, 64, 8), 2.0),
+    Workload(
+        "W1 stateless, 1 client", "ms", "less", latency(_one), 1.2, "W2 thread + run, 1 client"
+    ),
+    Workload(
+        "W1 stateless, 64 clients",
+        "runs/s",
+        "more",
+        rate(_one, 64, 12),
+        2.0,
+        "W2 thread + run, 64 clients",
+    ),
+    Workload(
+        "W3 first of 200 events, 1 client", "ms", "less", first_event("w_stream", "custom"), 2.5
+    ),
+    Workload(
+        "W3 200 events, 64 streams",
+        "events/s",
+        "more",
+        events_per_second("w_stream", "custom", 64, 2),
+        1.0,
+    ),
+    Workload(
+        "W3m 200 chunks, 16 streams",
+        "events/s",
+        "more",
+        events_per_second("w_chunks", "messages-tuple", 16, 2),
+        1.0,
+    ),
+    Workload(
+        "W3p first event, 64 paced streams",
+        "ms",
+        "less",
+        first_event("w_paced", "custom", 64, 1),
+        1.5,
+    ),
+    Workload("W4 ten steps sync, 16 clients", "runs/s", "more", rate(_ten("sync"), 16, 4), 2.0),
+    Workload("W4 ten steps async, 1 client", "ms", "less", latency(_ten("async"), 20), 0.7),
+    Workload("W4 ten steps async, 16 clients", "runs/s", "more", rate(_ten("async"), 16, 4), 3.0),
+    Workload("W4 ten steps exit, 1 client", "ms", "less", latency(_ten("exit"), 20), 1.5),
+    Workload("W5 background runs accepted", "runs/s", "more", enqueue, 0.5),
+    Workload("W6 500 runs asleep for 5 s", "s", "less", asleep, 1.1, rounds=1),
+    Workload("W7 one more turn, 1 message", "ms", "less", another_turn(1), 1.0),
+    Workload("W7 one more turn, 100 messages", "ms", "less", another_turn(100), 1.0),
+    Workload("W7 one more turn, 1000 messages", "ms", "less", another_turn(1000), 0.7),
+)

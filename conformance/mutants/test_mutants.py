@@ -1,0 +1,179 @@
+"""The suite must kill these: our own statements, each with one guarantee taken out.
+
+A mutant changes the text of SQL constants, and the state machine or an interleaving has to fail on it;
+unchanged, both pass (`storage/test_state_machine.py`, `storage/test_interleavings.py`). A guard that no
+test misses is either superfluous or unproven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from agenthub_postgres import cancellation, fenced, queue, runs, threads
+from testkit import interleavings as two
+from testkit.core import Core
+from testkit.machine import check
+
+Interleaving: TypeAlias = Callable[[Core], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`killer` is an interleaving, or None for the state machine; `schema` takes belts off."""
+
+    name: str
+    changes: Sequence[tuple[ModuleType, str, str, str]]
+    killer: Interleaving | None = None
+    schema: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+FENCE_EPOCH = ("and r.epoch = h.epoch", "")
+FENCE_STATUS = (
+    "where r.status = 'running' order by r.run_id for share",
+    "order by r.run_id for share",
+)
+SHARE = ("for share of r", "")
+KEY_SHARE = ("for share of r", "for key share of r")
+BACKWARDS = ("order by r.run_id for share", "order by r.run_id desc for share")
+NO_PROMOTION = ("order by p.run_id limit 1", "order by p.run_id limit 0")
+
+MUTANTS = [
+    Mutant("checkpoint ignores the epoch", [(fenced, "WRITE", *FENCE_EPOCH)]),
+    Mutant("checkpoint ignores the status", [(fenced, "WRITE", *FENCE_STATUS)]),
+    Mutant("append ignores the epoch", [(fenced, "APPEND", *FENCE_EPOCH)]),
+    Mutant("append ignores the status", [(fenced, "APPEND", *FENCE_STATUS)]),
+    Mutant("finish ignores the epoch", [(fenced, "FINISH", "and r.epoch = e.epoch", "")]),
+    Mutant(
+        "finish ignores the status",
+        [(fenced, "FINISH", "where r.status = 'running' order by", "order by")],
+    ),
+    Mutant("renew ignores the epoch", [(queue, "RENEW", *FENCE_EPOCH)]),
+    Mutant("release ignores the epoch", [(queue, "RELEASE", *FENCE_EPOCH)]),
+    Mutant(
+        "release counts as a failure",
+        [(queue, "RELEASE", "set status = 'pending',", "set failures = failures + 1, status = 'pending',")],
+    ),
+    Mutant("claim keeps the epoch", [(queue, "CLAIM", "r.epoch + 1", "greatest(r.epoch, 1)")]),
+    Mutant(
+        "claim ignores the line",
+        [(queue, "CLAIM", "and ready and", "and")],
+        schema=[
+            "alter table runs drop constraint runs_check",
+            "drop index runs_one_ready",
+            "drop index runs_one_running",
+        ],
+    ),
+    Mutant("claim forgets the log", [(queue, "CLAIM", "select max(e.seq)", "select min(e.seq)")]),
+    Mutant(
+        "claim trusts an old snapshot",
+        [(queue, "RELEASE", "available_at = now(),", "")],
+        two.a_claim_that_lost_a_race_does_not_start_with_an_old_log,
+    ),
+    Mutant(
+        "reap ignores the expiry",
+        [(queue, "REAP", "and lease_expires_at < now()", "")],
+    ),
+    Mutant("reap counts no failure", [(queue, "REAP", "r.failures + 1", "r.failures")]),
+    Mutant("giving up leaves the head", [(queue, "GIVE_UP", "ready = false", "ready = true")]),
+    Mutant(
+        "finish does not promote",
+        [
+            (fenced, "FINISH", "order by p.thread_id, p.run_id\n", "order by p.thread_id limit 0\n"),
+            (queue, "PROMOTE", *NO_PROMOTION),
+        ],
+    ),
+    Mutant(
+        "finish promotes the youngest",
+        [(fenced, "FINISH", "order by p.thread_id, p.run_id\n", "order by p.thread_id, p.run_id desc\n")],
+    ),
+    Mutant(
+        "finish does not look again",
+        [(queue, "PROMOTE", *NO_PROMOTION)],
+        two.a_finish_waits_for_the_create_and_promotes_what_it_made,
+    ),
+    Mutant(
+        "finish does not reconsider",
+        [(fenced, "RECONSIDER", "p.status = 'pending'", "p.status = 'none'")],
+        two.a_pause_waits_for_the_create_and_is_superseded_by_it,
+    ),
+    Mutant("cancel does not promote", [(cancellation, "PROMOTE", *NO_PROMOTION)]),
+    Mutant(
+        "cancel forgets the thread",
+        [(cancellation, "LEAVE_THREAD", "t.open_runs - 1", "t.open_runs")],
+    ),
+    Mutant("resume ignores what is open", [(runs, "CREATE", "old.interrupts ?& $13::text[]", "true")]),
+    Mutant(
+        "resume leaves its question open",
+        [(runs, "CREATE", "old.interrupts - $13::text[]", "old.interrupts")],
+    ),
+    Mutant(
+        "new input keeps the old task",
+        [(runs, "CREATE", "and t.status = 'input_required'", "and false")],
+    ),
+    Mutant("a queued input is no rival", [(fenced, "FINISH", "bool_or(p.kind = 'input')", "false")]),
+    Mutant("a queued answer is no answer", [(fenced, "FINISH", "- coalesce(l.answered, '{}')", "")]),
+    Mutant(
+        "no lock in a write", [(fenced, "WRITE", *SHARE)],
+        two.a_stale_write_waits_for_the_reclaim_and_is_refused,
+    ),
+    Mutant(
+        "too weak a lock in a write", [(fenced, "WRITE", *KEY_SHARE)],
+        two.giving_up_waits_for_a_write_and_ends_the_log_behind_it,
+    ),
+    Mutant(
+        "no lock that a reaper sees", [(fenced, "WRITE", *SHARE)],
+        two.an_owner_that_is_writing_is_not_reaped,
+    ),
+    Mutant(
+        "no lock in an append", [(fenced, "APPEND", *SHARE)],
+        two.stale_events_wait_for_the_reclaim_and_are_refused,
+    ),
+    Mutant(
+        "no lock in a finish", [(fenced, "FINISH", "for no key update of r", "")],
+        two.a_stale_finish_waits_for_the_reclaim_and_is_refused,
+    ),
+    Mutant(
+        "writes lock backwards", [(fenced, "WRITE", *BACKWARDS)],
+        two.writes_lock_their_runs_in_one_order,
+    ),
+    Mutant(
+        "renewals lock backwards",
+        [(queue, "RENEW", "order by r.run_id", "order by r.run_id desc")],
+        two.renewals_lock_their_runs_in_one_order,
+    ),
+    Mutant(
+        "releases lock backwards",
+        [(queue, "RELEASE", "order by r.run_id", "order by r.run_id desc")],
+        two.releases_lock_their_runs_in_one_order,
+    ),
+    Mutant(
+        "a deletion does not wait", [(threads, "LOCK_RUNS", "order by run_id for update", "")],
+        two.a_deletion_of_the_thread_waits_for_a_write_and_refuses,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+async def test_the_suite_kills(core: Core, mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    for statement in mutant.schema:
+        await core.value(statement)
+    for module, constant, old, new in mutant.changes:
+        sound = getattr(module, constant)
+        assert sound.count(old) == 1, f"{constant} does not have {old!r} once"
+        changed = sound.replace(old, new)
+        async with core.db.pool.acquire() as connection:
+            await connection.prepare(changed)  # a mutant that is no SQL would die of that alone
+        monkeypatch.setattr(module, constant, changed)
+    # a test that saw it, or a constraint of the schema that held
+    with pytest.raises((AssertionError, asyncpg.IntegrityConstraintViolationError)):
+        await (mutant.killer or _machine)(core)
+
+
+async def _machine(core: Core) -> None:
+    await check(core, examples=150, shrink=False)
