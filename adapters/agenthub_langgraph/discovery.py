@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from langgraph.graph.state import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import IndexConfig
 
 from agenthub.agents import AgentInfo, slug
 from agenthub.project import AgentSource, Project
@@ -37,6 +38,7 @@ class Discovered:
     graphs: dict[str, AnyGraph] = field(default_factory=dict[str, AnyGraph])
     infos: list[AgentInfo] = field(default_factory=list[AgentInfo])
     failures: dict[str, str] = field(default_factory=dict[str, str])
+    index: IndexConfig | None = None
 
 
 def discover(project: Project, environment: str) -> Discovered:
@@ -44,7 +46,7 @@ def discover(project: Project, environment: str) -> Discovered:
     root = str(project.root)
     if root not in sys.path:
         sys.path.insert(0, root)
-    found = Discovered()
+    found = Discovered(index=_index(project))
     for source in project.of(environment):
         name = source.name or slug(Path(source.file).stem)
         try:
@@ -66,6 +68,17 @@ def discover(project: Project, environment: str) -> Discovered:
             log.exception("agent %r cannot be loaded", name)
             found.failures[name] = f"{type(error).__name__}: {error}"
     return found
+
+
+def _index(project: Project) -> IndexConfig | None:
+    """The store's index, with its embedding function loaded."""
+    if project.index is None:
+        return None
+    index = dict(project.index)
+    file, _, name = str(index["embed"]).rpartition(":")
+    if file.endswith(".py"):
+        index["embed"] = getattr(_module(file), name)
+    return cast("IndexConfig", index)
 
 
 def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:

@@ -19,8 +19,7 @@ from uuid import uuid5
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
-from langgraph.store.base import BaseStore
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Send, StateSnapshot
 
 from agenthub import events
 from agenthub.errors import LeaseLost
@@ -32,6 +31,7 @@ from agenthub.recorder import Recorder
 from agenthub.threads import StepView
 from agenthub_langgraph.encode import encode
 from agenthub_langgraph.saver import LeasedSaver
+from agenthub_langgraph.store import HubStore
 from agenthub_langgraph.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class LangGraphEngine:
         *,
         checkpoints: CheckpointStore,
         writer: LeaseWriter,
-        store: BaseStore | None = None,
+        store: HubStore | None = None,
     ) -> None:
         self.graphs = graphs
         self.checkpoints = checkpoints
@@ -91,11 +91,12 @@ class LangGraphEngine:
             serde=self.serde,
             wait=claimed.request.durability == "sync",
             has_state=claimed.has_state,
+            thread_id=str(claimed.thread_id),
             on_lost=on_lost,
         )
         update: dict[str, Any] = {"checkpointer": saver}
         if graph.store is None and self.store is not None:
-            update["store"] = self.store
+            update["store"] = self.store.leased(claimed.lease, on_lost)
         try:
             return await self._run(graph.copy(update=update), saver, claimed, recorder)
         except asyncio.CancelledError:
@@ -256,10 +257,27 @@ async def _input(saver: LeasedSaver, claimed: Claimed, config: RunnableConfig) -
     else:
         command = {}
     if request.goto is not None:
-        command["goto"] = request.goto
+        command["goto"] = _goto(request.goto)
     if request.update is not None:
-        command["update"] = request.update
+        command["update"] = _update(request.update)
     return Command(**command)
+
+
+def _goto(goto: Json) -> Any:
+    """A node's name, `{"node", "input"}`, or a list of those."""
+    if isinstance(goto, list):
+        return [_goto(one) for one in cast("list[Json]", goto)]
+    if isinstance(goto, dict):
+        packet = cast("JsonObject", goto)
+        return Send(packet["node"], packet.get("input"))
+    return goto
+
+
+def _update(update: Json) -> Any:
+    """Fields, or a list of (field, value) pairs, which LangGraph wants as tuples."""
+    if isinstance(update, list):
+        return [tuple(cast("list[Json]", pair)) for pair in cast("list[Json]", update)]
+    return update
 
 
 def _finished(outcome: Outcome, interrupts: tuple[Interrupt, ...], recorder: Recorder) -> Finish:

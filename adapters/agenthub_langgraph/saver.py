@@ -270,17 +270,20 @@ class LeasedSaver(HubSaver):
         wait: bool,
         has_state: bool,
         on_lost: Callable[[], None],
+        thread_id: str | None = None,
     ) -> None:
+        """`has_state=False` says that `thread_id` has no checkpoint yet, which spares a read."""
         super().__init__(store, lease.tenant, serde)
         self.writer = writer
         self.lease = lease
         self.wait = wait
         self.on_lost = on_lost
-        self._empty = not has_state
+        self._empty = None if has_state else thread_id
         self._pending: set[asyncio.Future[Sequence[str]]] = set()
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        if self._empty and get_checkpoint_id(config) is None:
+        at = config.get("configurable", {})
+        if self._empty is not None and str(at["thread_id"]) == self._empty:
             return None
         return await super().aget_tuple(config)
 
@@ -290,7 +293,7 @@ class LeasedSaver(HubSaver):
             await asyncio.gather(*self._pending)
 
     async def _put(self, row: CheckpointRow) -> None:
-        self._empty = False
+        self._empty = None
         await self._written(self.writer.put_checkpoint(self.lease, row))
 
     async def _put_writes(self, row: WritesRow) -> None:

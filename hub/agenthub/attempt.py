@@ -13,7 +13,6 @@ from typing import Literal, Protocol, TypeAlias
 from agenthub import events
 from agenthub.clock import Clock
 from agenthub.errors import LeaseLost
-from agenthub.events import Event
 from agenthub.ports import Claimed, Finish, LeaseWriter, Queue
 from agenthub.recorder import Recorder
 from agenthub.runs import CancelAction
@@ -51,7 +50,8 @@ class Attempt:
         self.queue = queue
         self.cancel_grace_seconds = cancel_grace_seconds
         self.recorder = Recorder(claimed, writer, clock, slice_seconds=slice_seconds)
-        self._stop: Stop | None = None
+        # a run that was to be cancelled when its worker died is not executed again
+        self._stop: Stop | None = claimed.cancel
         self._work: asyncio.Task[Finish] | None = None
 
     def lost(self) -> None:
@@ -160,14 +160,21 @@ class Attempt:
             interrupts=[i.public() for i in finish.interrupts],
         )
         self.recorder.emit(events.ENDED, last)
-        return list(await self.writer.finish(self.claimed, finish, self.recorder.take()))
+        final = self.recorder.take()
+        try:
+            return list(await self.writer.finish(self.claimed, finish, final))
+        except Exception:
+            # another finish may follow, and the log has no gaps
+            self.recorder.rewind(final)
+            raise
 
     async def _give_back(self) -> list[str]:
-        unwritten: list[Event] = self.recorder.take()
+        lease = self.claimed.lease
         try:
-            if unwritten:
-                await self.writer.append(self.claimed.lease, self.claimed.task_id, unwritten)
-            await self.queue.release([self.claimed.lease])
+            # even without events: what was queued before is committed before the run is given back,
+            # so that its next attempt finds every finished step
+            await self.writer.append(lease, self.claimed.task_id, self.recorder.take())
+            await self.queue.release([lease])
         except LeaseLost:
             return []
         return [self.claimed.agent]

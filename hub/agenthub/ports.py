@@ -218,7 +218,7 @@ class Lease:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A run as its worker gets it. `last_seq` seeds the event counter; `has_state` says whether the
-    thread has any checkpoint yet."""
+    thread has any checkpoint yet; `cancel` was asked for before this attempt began."""
 
     lease: Lease
     thread_id: UUID
@@ -231,6 +231,7 @@ class Claimed:
     last_seq: int
     has_state: bool
     ephemeral: bool
+    cancel: CancelAction | None = None
     failures: int = 0
     created_at: datetime
 

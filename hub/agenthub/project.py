@@ -35,11 +35,13 @@ class AgentSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """What `dev` and `work` serve. `root` is where relative paths and imports start."""
+    """What `dev` and `work` serve. `root` is where relative paths and imports start; `index` is the
+    store's semantic index: `{"dims", "embed", "fields"}`."""
 
     root: Path
     sources: tuple[AgentSource, ...]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    index: Mapping[str, Any] | None = None
     config_file: Path | None = None
 
     @property
@@ -111,7 +113,8 @@ def _from_toml(file: Path) -> Project:
                 task=fields.get("task", "optional"),
             )
         )
-    return Project(root=file.parent, sources=tuple(sources), config_file=file)
+    index = _index(file.parent, body.get("store"), file.name)
+    return Project(root=file.parent, sources=tuple(sources), index=index, config_file=file)
 
 
 def _from_langgraph(file: Path) -> Project:
@@ -139,8 +142,23 @@ def _from_langgraph(file: Path) -> Project:
         root=file.parent,
         sources=tuple(sources),
         env=_env(file.parent, body.get("env")),
+        index=_index(file.parent, body.get("store"), file.name),
         config_file=file,
     )
+
+
+def _index(root: Path, store: Any, where: str) -> dict[str, Any] | None:
+    if not store or not store.get("index"):
+        return None
+    index = dict(cast("dict[str, Any]", store["index"]))
+    if not isinstance(index.get("dims"), int) or not isinstance(index.get("embed"), str):
+        raise Invalid(
+            f"{where}: store.index needs dims (a number) and embed (FILE:NAME or a model)"
+        )
+    file, _, name = str(index["embed"]).rpartition(":")
+    if file.endswith(".py"):
+        index["embed"] = f"{(root / file).resolve()}:{name}"
+    return index
 
 
 def _split(root: Path, path: str, where: str) -> tuple[str, str]:

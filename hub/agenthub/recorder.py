@@ -1,20 +1,24 @@
 """The recorder: an attempt's events, numbered, and committed in slices.
 
-The first event goes out at once; then whatever arose while the last slice was being committed, and at
-most every `slice_seconds`. `emit` never waits, so an agent is never slowed by the log, except by
+The first token or custom event goes out at once; then whatever arose while the last slice was being
+committed, at most every `slice_seconds`. Other events wait that long for company, so that a short run
+has one commit, its finish, and not two. `emit` never waits, so an agent is never slowed by the log, except by
 `MOST_WAITING`, which bounds the memory that a fast agent can fill.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 from agenthub.clock import Clock
-from agenthub.events import Event
+from agenthub.events import CUSTOM, MESSAGES, Event
 from agenthub.ports import Claimed, LeaseWriter
 
 MOST_WAITING = 10_000
+URGENT = frozenset({CUSTOM, MESSAGES})
+"""What a person watches arriving."""
 
 
 class Recorder:
@@ -30,6 +34,7 @@ class Recorder:
         self._seq = claimed.last_seq
         self._waiting: list[Event] = []
         self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
@@ -42,6 +47,8 @@ class Recorder:
         self._seq += 1
         self._waiting.append(Event(self._seq, self.run_id, kind, data, ns))
         self._arrived.set()
+        if kind in URGENT:
+            self._urgent.set()
         if len(self._waiting) >= MOST_WAITING:
             self._room.clear()
 
@@ -55,12 +62,28 @@ class Recorder:
         self._room.set()
         return waiting
 
+    def rewind(self, events: Sequence[Event]) -> None:
+        """Give back the numbers of events that were taken and then not stored."""
+        if events:
+            self._seq = events[0].seq - 1
+
     async def run(self) -> None:
         """Append what is emitted, until cancelled. Raises `LeaseLost`."""
         while True:
             await self._arrived.wait()
+            if not self._urgent.is_set():
+                await self._company()
             self._arrived.clear()
+            self._urgent.clear()
             events = self.take()
             if events:
                 await self.writer.append(self.claimed.lease, self.claimed.task_id, events)
                 await self.clock.sleep(self.slice_seconds)
+
+    async def _company(self) -> None:
+        """Wait for an urgent event, or until the others have waited long enough."""
+        try:
+            async with asyncio.timeout(self.slice_seconds):
+                await self._urgent.wait()
+        except TimeoutError:
+            return

@@ -62,7 +62,7 @@ class RunRequest:
         return {
             name: value
             for name in self.__slots__
-            if (value := getattr(self, name)) not in (None, (), {}, False) and value != "async"
+            if (value := getattr(self, name)) != getattr(_DEFAULTS, name)
         }
 
     @classmethod
@@ -72,6 +72,9 @@ class RunRequest:
             if name in body:
                 body = {**body, name: tuple(body[name])}
         return cls(**body)
+
+
+_DEFAULTS: Final = RunRequest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

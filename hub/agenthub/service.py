@@ -112,6 +112,7 @@ class Hub:
         thread_id: UUID,
         answer: Json,
         *,
+        agent: str | None = None,
         request: RunRequest | None = None,
         metadata: JsonObject | None = None,
         origin: JsonObject | None = None,
@@ -121,12 +122,17 @@ class Hub:
 
         Raises:
             NotFound: unknown thread.
+            Conflict: the thread belongs to another agent than `agent`.
             UnknownInterrupt: nothing is open, or an id is not.
             Invalid: several are open and the answer names none.
         """
         thread = await self.thread(who, thread_id)
         if thread.agent is None:
             raise Conflict(f"thread {str(thread_id)!r} has not run any agent yet")
+        if agent not in (None, thread.agent):
+            raise Conflict(
+                f"thread {str(thread_id)!r} belongs to agent {thread.agent!r}, not {agent!r}"
+            )
         answers = answers_for(thread.interrupts, answer)
         if thread.open_task is not None:
             self.streams.tail.prepare(thread.open_task)
@@ -193,13 +199,15 @@ class Hub:
         task = await self.task(who, task_id)
         if not task.open:
             raise Conflict(f"task {str(task_id)!r} has already ended: {task.status}")
-        latest = task.runs[-1]
-        cancelled = await self.runs.cancel(who.tenant, latest.run_id, "interrupt", reason=reason)
-        if cancelled is not None:
-            await self._after_cancel(cancelled)
-            if not cancelled.ended:
-                await self.wait(who, latest)
-        elif await self.runs.close_task(who.tenant, task_id, reason=reason):
+        # several answers may stand in line: the last to come is the first to go
+        working = [run for run in reversed(task.runs) if run.open]
+        for run in working:
+            cancelled = await self.runs.cancel(who.tenant, run.run_id, "interrupt", reason=reason)
+            if cancelled is not None:
+                await self._after_cancel(cancelled)
+        for run in working:
+            await self.wait(who, run)
+        if not working and await self.runs.close_task(who.tenant, task_id, reason=reason):
             self._announce_end(task_id)
         return await self.task(who, task_id)
 
@@ -343,15 +351,19 @@ class Hub:
             after=run.after_seq if after is None else after,
             replay=not fresh,
         )
+        seen = run.after_seq if after is None else after
         async with aclosing(events) as slices:
             async for slice_ in slices:
                 yield slice_
-                if not slice_:
-                    # `ended` may lie before `after`, or the run may have been deleted
-                    current = await self.runs.get(run.tenant, run.run_id)
-                    if current is None or (not current.open and not run.open):
-                        return
-                    run = current
+                if slice_:
+                    seen = slice_[-1].seq
+                    continue
+                # quiet: `ended` may lie before `after`, or the run may have ended without one
+                current = await self.runs.get(run.tenant, run.run_id)
+                if current is None or not current.open:
+                    rest = await self.streams.log.read(run.tenant, run.task_id, after=seen)
+                    yield [event for event in rest if event.run_id == run.run_id]
+                    return
 
     async def follow_task(
         self, task: Task, *, after: int | None = None

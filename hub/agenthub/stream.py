@@ -31,26 +31,30 @@ class Streams:
     ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield slices of events with `seq > after`, for ever; the caller stops.
 
-        An empty slice is yielded after each quiet poll interval, so that callers can check whether
-        their client is still there. `replay=False` says that nothing was in the log after `after`
-        when the tail was prepared for this follower, which spares the first read.
+        An empty slice is yielded after each quiet poll interval, and when something was announced
+        that left no event, so that callers can look at the run and at their client.
+        `replay=False` says that nothing was in the log after `after` when the tail was prepared for
+        this follower, which spares the first read.
         """
         async with self.tail.follow(task_id) as following:
-            look = replay or not following.prepared
+            look, announced = replay or not following.prepared, False
             while True:
                 while look:
                     page = await self.log.read(tenant, task_id, after=after, limit=PAGE)
                     if page:
                         after = page[-1].seq
                         yield page
-                    look = len(page) == PAGE
+                    elif announced:
+                        # something changed that is not an event: let the caller look at the run
+                        yield ()
+                    look, announced = len(page) == PAGE, False
                 arrived = await following.next(timeout=self.poll_seconds)
                 if arrived is None:
                     look = True
                     yield ()
                     continue
                 if arrived.events is None:
-                    look = True
+                    look = announced = True
                     continue
                 fresh = [e for e in arrived.events if e.seq > after]
                 if not fresh:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from agenthub.service import Hub
 from agenthub.surface import Surface
 from agenthub_a2a import A2A
 from agenthub_mcp import Mcp
-from agenthub_rest import Rest, hub_error, unexpected
+from agenthub_rest import Rest, http_error, hub_error, unexpected
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
@@ -79,6 +80,10 @@ def create_app(mounted: Sequence[Surface], allowed_origins: Sequence[str] = ()) 
                 ],
             )
         ],
-        exception_handlers={HubError: hub_error, Exception: unexpected},
+        exception_handlers={
+            HubError: hub_error,
+            HTTPException: http_error,
+            Exception: unexpected,
+        },
         lifespan=lifespan,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from agenthub_postgres.catalogue import PostgresCatalogue
 from agenthub_postgres.checkpoints import PostgresCheckpoints
 from agenthub_postgres.database import Database, open_database
 from agenthub_postgres.events import PostgresEventLog
+from agenthub_postgres.items import PostgresItems, ensure_index
 from agenthub_postgres.migrate import check_schema
 from agenthub_postgres.notifier import Notifier
 from agenthub_postgres.queue import PostgresQueue
@@ -46,11 +47,11 @@ Loop = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Wakeups:
-    """How processes wake each other, and the loop that this needs."""
+    """How processes wake each other, and the loops that this needs."""
 
     doorbell: Doorbell
     tail: Tail
-    run: Loop
+    loops: Sequence[Loop]
 
 
 @asynccontextmanager
@@ -59,10 +60,10 @@ async def open_wakeups(config: Config) -> AsyncGenerator[Wakeups]:
     if config.redis_url is None:
         assert config.database_url is not None
         notifier = Notifier(config.database_url, refresh_seconds=5.0)
-        yield Wakeups(notifier, notifier, notifier.run)
+        yield Wakeups(notifier, notifier, [notifier.run])
         return
     async with open_redis(config.redis_url) as (doorbell, tail):
-        yield Wakeups(doorbell, tail, tail.run)
+        yield Wakeups(doorbell, tail, [doorbell.run, tail.run])
 
 
 async def require_database(config: Config) -> str:
@@ -99,7 +100,7 @@ async def open_hub(config: Config) -> AsyncGenerator[Hub]:
             doorbell=wakeups.doorbell,
         )
         await agents.refresh()
-        await stack.enter_async_context(in_background(wakeups.run, agents.run))
+        await stack.enter_async_context(in_background(*wakeups.loops, agents.run))
         yield hub
 
 
@@ -107,8 +108,11 @@ async def open_hub(config: Config) -> AsyncGenerator[Hub]:
 async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worker]:
     """A worker for one environment's agents, published and ready to `run`."""
     from agenthub_langgraph.engine import LangGraphEngine
+    from agenthub_langgraph.store import HubStore
 
     dsn = await require_database(config)
+    if found.index is not None:
+        await ensure_index(dsn, found.index.get("dims", 0))
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(dsn, least=2, most=8))
         # renewals never queue behind anything: a connection of their own
@@ -120,7 +124,10 @@ async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worke
             worker_id=worker_id,
             agents=list(found.graphs),
             engine=LangGraphEngine(
-                found.graphs, checkpoints=PostgresCheckpoints(db), writer=writer
+                found.graphs,
+                checkpoints=PostgresCheckpoints(db),
+                writer=writer,
+                store=HubStore(PostgresItems(db), DEFAULT_TENANT, index=found.index),
             ),
             queue=PostgresQueue(db, DEFAULT_TENANT),
             renewals=PostgresQueue(reserved, DEFAULT_TENANT),
@@ -129,7 +136,7 @@ async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worke
             clock=SystemClock(),
             config=config,
         )
-        await stack.enter_async_context(in_background(wakeups.run, writer.run))
+        await stack.enter_async_context(in_background(*wakeups.loops, writer.run))
         await publish(db, wakeups.tail, worker_id, config.environment, found)
         yield worker
 

@@ -36,6 +36,9 @@ SETTINGS = {
     "timezone": "UTC",
     # our statements are short: compiling them costs more than running them
     "jit": "off",
+    # A plan is kept for the life of its connection, and a plan made while a table was empty would scan
+    # it for ever. Every statement here looks up by key.
+    "enable_seqscan": "off",
 }
 
 

@@ -40,7 +40,7 @@ update runs r
   join threads t on t.tenant_id = head.tenant_id
  where r.tenant_id = head.tenant_id and r.run_id = head.run_id and t.thread_id = r.thread_id
 returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
-          r.metadata, r.failures, r.created_at, t.ephemeral,
+          r.metadata, r.failures, r.created_at, r.cancel_action, t.ephemeral,
           case when r.epoch = 1 and r.kind = 'input' then 0 else
             coalesce((select max(e.seq) from events e where e.tenant_id = r.tenant_id and e.task_id = r.task_id), 0)
           end as last_seq,
@@ -235,6 +235,7 @@ def _claimed(row: Record) -> Claimed:
         last_seq=row["last_seq"],
         has_state=row["has_state"],
         ephemeral=row["ephemeral"],
+        cancel=row["cancel_action"],
         failures=row["failures"],
         created_at=row["created_at"],
     )

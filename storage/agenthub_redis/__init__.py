@@ -18,7 +18,7 @@ __all__ = ["RedisDoorbell", "RedisTail", "open_redis"]
 async def open_redis(
     url: str, *, prefix: str = "agenthub:", refresh_seconds: float = 5.0
 ) -> AsyncGenerator[tuple[RedisDoorbell, RedisTail]]:
-    """A doorbell and a tail on one server. `RedisTail.run` is the caller's to run."""
+    """A doorbell and a tail on one server. Their `run` are the caller's to run."""
     connect = cast("Any", Redis).from_url  # redis-py's types are partial
     client: Redis = connect(url)
     waiting: Redis = connect(url, socket_timeout=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,24 +21,37 @@ EXPIRE_SECONDS = 60
 
 
 class RedisDoorbell:
-    """`agenthub.ports.Doorbell`. `waiting` is a client of its own, since a wait blocks it."""
+    """`agenthub.ports.Doorbell`; `run` must be running. `waiting` is a client of its own, since a wait
+    blocks it."""
 
     def __init__(self, client: Redis, waiting: Redis, *, prefix: str) -> None:
-        self.client = client
-        self.waiting = waiting
+        # redis-py's types are partial
+        self.client: Any = client
+        self.waiting: Any = waiting
         self.prefix = prefix
+        self._outgoing: set[str] = set()
+        self._queued = asyncio.Event()
 
     async def ring(self, topics: Iterable[str]) -> None:
-        pipeline = self.client.pipeline(transaction=False)
-        for topic in topics:
-            key = f"{self.prefix}bell:{topic}"
-            pipeline.lpush(key, b"1")
-            pipeline.ltrim(key, 0, KEPT)
-            pipeline.expire(key, EXPIRE_SECONDS)
-        try:
-            await pipeline.execute()
-        except (RedisError, OSError) as lost:
-            log.warning("a doorbell did not ring (%s); workers will find the run by polling", lost)
+        self._outgoing.update(topics)
+        self._queued.set()
+
+    async def run(self) -> None:
+        """Send the rings, for ever; those of one moment together."""
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            topics, self._outgoing = self._outgoing, set()
+            pipeline = self.client.pipeline(transaction=False)
+            for topic in topics:
+                key = f"{self.prefix}bell:{topic}"
+                pipeline.lpush(key, b"1")
+                pipeline.ltrim(key, 0, KEPT)
+                pipeline.expire(key, EXPIRE_SECONDS)
+            try:
+                await pipeline.execute()
+            except (RedisError, OSError) as lost:
+                log.warning("a doorbell did not ring (%s); workers find the run by polling", lost)
 
     async def wait(self, topics: Sequence[str], *, timeout: float) -> None:
         keys = [f"{self.prefix}bell:{topic}" for topic in topics]

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -83,10 +82,6 @@ async def _dev(
         background.append(group.create_task(_announce(config, hub, workers, notes)))
         if reload:
             background.append(group.create_task(restart_on_changes(project.root, workers)))
-        # uvicorn raises the signal again once it has stopped, which would cut our own clean-up short
-        restored = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-        for number in restored:
-            signal.signal(number, signal.SIG_IGN)
         await server.serve()
         for task in background:
             task.cancel()

@@ -16,6 +16,7 @@ from agenthub.config import Config
 from agenthub.service import Hub
 from agenthub_postgres.secrets import shared_secret
 from agenthub_server.app import create_app, surfaces
+from agenthub_server.cli.leaving import Cut, LeavingServer
 from agenthub_server.wiring import open_hub
 
 SHUTDOWN_SECONDS = 3
@@ -39,9 +40,9 @@ async def serving(config: Config) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
     """A server that is ready to `serve()`, and its hub, open for the time of the context."""
     async with open_hub(config) as hub:
         app = create_app(surfaces(hub, config, await _state_key(config)), config.allowed_origins)
-        server = uvicorn.Server(
+        server = LeavingServer(
             uvicorn.Config(
-                app,
+                Cut(app),
                 host=config.host,
                 port=config.port,
                 log_level="warning",

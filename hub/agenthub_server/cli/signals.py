@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 
 
-def stop_on_signals(stopping: asyncio.Event) -> None:
-    """Set `stopping` at the first signal and end the process at the second.
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` at the first signal and end the process at the second.
 
     An abrupt end is safe: leases expire and another worker goes on.
     """
+    asked = False
 
     def ask() -> None:
-        if stopping.is_set():
+        nonlocal asked
+        if asked:
             os._exit(130)
-        stopping.set()
+        asked = True
+        stop()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -31,7 +31,7 @@ async def work(config: Config, project: Project, *, stop_with_stdin: bool) -> No
     """Discover, publish, and execute runs."""
     found = discover(project, config.environment)
     stopping = asyncio.Event()
-    stop_on_signals(stopping)
+    stop_on_signals(stopping.set)
     if stop_with_stdin:
         _stop_with_stdin(stopping)
     async with open_worker(config, found) as worker:
