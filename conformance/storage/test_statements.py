@@ -92,7 +92,7 @@ async def test_every_table_and_every_index_lead_with_the_tenant(core: Core) -> N
         await ensure_index(core.db.dsn, 3)
     first = await core.rows(
         """select table_name, column_name from information_schema.columns
-            where table_schema = 'public' and ordinal_position = 1"""
+            where table_schema = 'agenthub' and ordinal_position = 1"""
     )
     wrong = {r["table_name"] for r in first if r["column_name"] != "tenant_id"}
     assert wrong <= TABLES_WITHOUT_TENANT.keys()
@@ -102,7 +102,7 @@ async def test_every_table_and_every_index_lead_with_the_tenant(core: Core) -> N
              join pg_class c on c.oid = i.indexrelid join pg_class t on t.oid = i.indrelid
              join pg_am m on m.oid = c.relam and m.amname = 'btree'
              join pg_attribute a on a.attrelid = t.oid and a.attnum = i.indkey[0]
-            where t.relnamespace = 'public'::regnamespace"""
+            where t.relnamespace = 'agenthub'::regnamespace"""
     )
     assert not [
         r["index"]

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 from agenthub_server.embedded import DISPOSABLE, Postgres, Valkey
 
 _ENOUGH_BYTES = 512 << 20
@@ -67,10 +69,14 @@ def scratch_folder(*, in_memory: bool) -> Generator[Path]:
 
 
 async def migrate(dsn: str) -> None:
-    """Bring a database to the current schema."""
+    """Bring a database to the current schema, and let plain connections of tests find it."""
     from agenthub_postgres.migrate import migrate as apply
 
     await apply(dsn)
+    connection = await asyncpg.connect(dsn)
+    # the hub's own connections say so themselves; a test that looks into a table need not
+    await connection.execute("alter role postgres set search_path = agenthub, public")
+    await connection.close()
 
 
 async def make_seed(home: Path) -> None:

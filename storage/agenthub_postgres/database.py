@@ -34,6 +34,9 @@ SETTINGS = {
     "statement_timeout": str(STATEMENT_SECONDS * 1000),
     "idle_in_transaction_session_timeout": "10000",
     "timezone": "UTC",
+    # A schema of our own: LangGraph's savers have tables of the same names, and people share databases.
+    # Extensions (pgvector) are found in public.
+    "search_path": "agenthub, public",
     # our statements are short: compiling them costs more than running them
     "jit": "off",
     # A plan is kept for the life of its connection, and a plan made while a table was empty would scan

@@ -13,11 +13,15 @@ from importlib.resources import files
 from typing import Literal, TypeAlias
 
 import asyncpg
+from asyncpg import Connection, Record
 
 from agenthub.errors import Unavailable
+from agenthub_postgres.database import SETTINGS
 
 Phase: TypeAlias = Literal["pre", "post"]
 LOCK = 0x41474855  # "AGHU": one migrator at a time, in any number of processes
+
+SCHEMA = "create schema if not exists agenthub"
 
 BOOTSTRAP = """
 create table if not exists schema_migrations (
@@ -27,7 +31,7 @@ create table if not exists schema_migrations (
 )
 """
 APPLIED = "select name from schema_migrations order by name"
-EXISTS = "select to_regclass('schema_migrations') is not null"
+EXISTS = "select to_regclass('agenthub.schema_migrations') is not null"
 RECORD = "insert into schema_migrations (name) values ($1)"
 
 
@@ -55,12 +59,20 @@ def migrations() -> Sequence[Migration]:
     return sorted(found, key=lambda m: m.name)
 
 
+async def connect_to_migrate(dsn: str) -> Connection[Record]:
+    """A connection without a statement's time limit: an index may take long to build."""
+    return await asyncpg.connect(
+        dsn, server_settings={"search_path": SETTINGS["search_path"]}, timeout=30
+    )
+
+
 async def migrate(dsn: str, phases: Sequence[Phase] = ("pre", "post")) -> list[str]:
     """Apply what is missing and return the names of what was applied."""
-    connection = await asyncpg.connect(dsn, timeout=30)
+    connection = await connect_to_migrate(dsn)
     done: list[str] = []
     try:
         await connection.execute("select pg_advisory_lock($1)", LOCK)
+        await connection.execute(SCHEMA)
         await connection.execute(BOOTSTRAP)
         applied = {row["name"] for row in await connection.fetch(APPLIED)}
         for migration in migrations():
@@ -87,7 +99,7 @@ async def check_schema(dsn: str) -> None:
     Raises:
         Unavailable: with the sentence that says what to do.
     """
-    connection = await asyncpg.connect(dsn, timeout=30)
+    connection = await connect_to_migrate(dsn)
     try:
         ready = await connection.fetchval(EXISTS)
         applied = {row["name"] for row in await connection.fetch(APPLIED)} if ready else set[str]()
