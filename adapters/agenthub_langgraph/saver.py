@@ -294,10 +294,10 @@ class LeasedSaver(HubSaver):
 
     async def _put(self, row: CheckpointRow) -> None:
         self._empty = None
-        await self._written(self.writer.put_checkpoint(self.lease, row))
+        await self._written(self.writer.put_checkpoint(self.lease, row, urgent=self.wait))
 
     async def _put_writes(self, row: WritesRow) -> None:
-        await self._written(self.writer.put_writes(self.lease, row))
+        await self._written(self.writer.put_writes(self.lease, row, urgent=self.wait))
 
     async def _written(self, written: asyncio.Future[Sequence[str]]) -> None:
         self._pending.add(written)

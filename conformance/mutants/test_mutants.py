@@ -35,7 +35,7 @@ class Mutant:
 
 FENCE_EPOCH = ("and r.epoch = h.epoch", "")
 FENCE_STATUS = (
-    "where r.status = 'running' order by r.run_id for share",
+    "where r.status || '' = 'running' order by r.run_id for share",
     "order by r.run_id for share",
 )
 SHARE = ("for share of r", "")
@@ -51,7 +51,7 @@ MUTANTS = [
     Mutant("finish ignores the epoch", [(fenced, "FINISH", "and r.epoch = e.epoch", "")]),
     Mutant(
         "finish ignores the status",
-        [(fenced, "FINISH", "where r.status = 'running' order by", "order by")],
+        [(fenced, "FINISH", "where r.status || '' = 'running' order by", "order by")],
     ),
     Mutant("renew ignores the epoch", [(queue, "RENEW", *FENCE_EPOCH)]),
     Mutant("release ignores the epoch", [(queue, "RELEASE", *FENCE_EPOCH)]),

@@ -416,8 +416,15 @@ class LeaseWriter(Protocol):
     not wait for the writes before it.
     """
 
-    def put_checkpoint(self, lease: Lease, row: CheckpointRow) -> Future[Sequence[str]]: ...
-    def put_writes(self, lease: Lease, row: WritesRow) -> Future[Sequence[str]]: ...
+    def put_checkpoint(
+        self, lease: Lease, row: CheckpointRow, *, urgent: bool = True
+    ) -> Future[Sequence[str]]:
+        """Not `urgent`: nobody waits for it, so it may wait some milliseconds for company."""
+        ...
+
+    def put_writes(
+        self, lease: Lease, row: WritesRow, *, urgent: bool = True
+    ) -> Future[Sequence[str]]: ...
     def put_view(self, lease: Lease, view: CheckpointView) -> Future[Sequence[str]]: ...
     def append(
         self, lease: Lease, task_id: UUID, events: Sequence[Event]

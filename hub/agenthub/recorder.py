@@ -17,6 +17,10 @@ from agenthub.events import CUSTOM, MESSAGES, Event
 from agenthub.ports import Claimed, LeaseWriter
 
 MOST_WAITING = 10_000
+TURN_EVERY = 32
+"""Events after which the agent's task steps back once."""
+TURNS_TO_SEND = 3
+"""Rounds of the event loop from an emitted event to bytes on the database's socket."""
 URGENT = frozenset({CUSTOM, MESSAGES})
 """What a person watches arriving."""
 
@@ -35,6 +39,7 @@ class Recorder:
         self._waiting: list[Event] = []
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._begun = False
         self._room = asyncio.Event()
         self._room.set()
 
@@ -53,8 +58,15 @@ class Recorder:
             self._room.clear()
 
     async def room(self) -> None:
-        """Wait while too much is waiting to be committed."""
+        """Wait while too much is waiting to be committed, and let others have their turn: an agent
+        that emits without ever waiting would keep its first event from leaving."""
         await self._room.wait()
+        if self._urgent.is_set() and not self._begun:
+            self._begun = True
+            for _ in range(TURNS_TO_SEND):
+                await asyncio.sleep(0)
+        elif self._seq % TURN_EVERY == 0:
+            await asyncio.sleep(0)
 
     def take(self) -> list[Event]:
         """What is not committed yet, for the finish to carry."""

@@ -47,6 +47,8 @@ select $1, $2, coalesce(max(e.seq), 0) + 1, $3, $4, $5, $6 from events e where e
 
 LEAVE_THREAD = """
 update threads t set open_runs = t.open_runs - 1, updated_at = now(), interrupts = '{}',
+       -- an attempt that was given back has left checkpoints
+       last_run = coalesce($3, t.last_run),
        status = case when t.open_runs > 1 then 'busy' else 'interrupted' end
  where t.tenant_id = $1 and t.thread_id = $2
 """
@@ -111,7 +113,7 @@ async def cancel(
         await connection.execute(LOG_END, tenant, run.task_id, run_id, run.attempts, ENDED, body)
     if action == "rollback" and run.attempts:
         await connection.execute(DELETE_FOR_RUNS, tenant, [str(run_id)])
-    await connection.execute(LEAVE_THREAD, tenant, run.thread_id)
+    await connection.execute(LEAVE_THREAD, tenant, run.thread_id, run_id if run.attempts else None)
     await connection.execute(CANCEL_TASK, tenant, run.task_id)
     await connection.execute(PROMOTE, tenant, run.thread_id)
     return Cancelled(run=run, ended=True)

@@ -8,6 +8,7 @@ double the cost of a small query.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
@@ -15,6 +16,10 @@ from typing import Any, LiteralString
 import asyncpg
 from asyncpg import Connection, Record
 from asyncpg.pool import Pool, PoolConnectionProxy
+
+from agenthub.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 # What a restart, a failover or a cut connection looks like from asyncpg (embedding.md §5.5).
 BROKEN: tuple[type[BaseException], ...] = (
@@ -65,12 +70,16 @@ class Database:
         self.dsn = dsn
 
     async def fetch(self, sql: LiteralString, *args: Any, again: bool = False) -> Sequence[Record]:
-        """Run a statement and return its rows."""
+        """Run a statement and return its rows.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
         try:
             return await self.pool.fetch(sql, *args)
-        except BROKEN:
+        except BROKEN as broken:
             if not again:
-                raise
+                raise _unavailable(broken) from broken
             return await self._fetch_again(sql, args)
 
     async def row(self, sql: LiteralString, *args: Any, again: bool = False) -> Record | None:
@@ -79,19 +88,31 @@ class Database:
         return rows[0] if rows else None
 
     async def _fetch_again(self, sql: LiteralString, args: Sequence[Any]) -> Sequence[Record]:
-        # A restarting server refuses for some 0.1 to 0.4 s; a reader waits that long for its answer.
-        for pause in (0.05, 0.1, 0.2, 0.4, 0.8):
+        # A restarting server refuses for some 0.1 to 2 s; a reader waits that long for its answer.
+        for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
             try:
                 return await self.pool.fetch(sql, *args)
             except BROKEN:
                 await asyncio.sleep(pause)
-        return await self.pool.fetch(sql, *args)
+        return await self.fetch(sql, *args)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[PoolConnectionProxy[Record]]:
-        """A transaction on one connection; for the few transitions that cannot be one statement."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            yield connection
+        """A transaction on one connection; for the few transitions that cannot be one statement.
+
+        Raises:
+            Unavailable: the database cannot be reached; whether it committed is not known.
+        """
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                yield connection
+        except BROKEN as broken:
+            raise _unavailable(broken) from broken
+
+
+def _unavailable(broken: BaseException) -> Unavailable:
+    log.warning("the database cannot be reached: %s", str(broken) or type(broken).__name__)
+    return Unavailable("the database cannot be reached; try again")
 
 
 @asynccontextmanager

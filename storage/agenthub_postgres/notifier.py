@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from uuid import UUID
 
-from asyncpg import Connection, Record
+from asyncpg import Connection, PostgresError, Record
 
 from agenthub.events import Event
 from agenthub.fanout import Fanout, Follower
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 CHANNEL = "agenthub"
 COALESCE_SECONDS = 0.003
 RECONNECT_SECONDS = 0.5
+FLUSH_SECONDS = 1.0
 
 # the channel belongs to no tenant: names of tasks and topics only, and the reader checks what it reads
 NOTIFY = "select pg_notify('agenthub', name) from unnest($1::text[]) as name"
@@ -88,7 +89,7 @@ class Notifier:
         while True:
             try:
                 await self._session()
-            except BROKEN as broken:
+            except (*BROKEN, PostgresError) as broken:
                 log.warning("the notifier lost Postgres (%s); connecting again", broken)
                 await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -103,13 +104,34 @@ class Notifier:
                 await self._queued.wait()
                 await asyncio.sleep(COALESCE_SECONDS)
                 self._queued.clear()
-                names, self._outgoing = self._outgoing, set()
                 if connection.is_closed():
-                    self._outgoing |= names
                     raise ConnectionError("the listening connection is gone")
-                await connection.fetch(NOTIFY, sorted(names))
+                await self._notify(connection)
         finally:
             connection.terminate()
+
+    async def flush(self) -> None:
+        """Send what waits to be sent, when `run` does not run any more."""
+        if not self._outgoing:
+            return
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                connection = await connect(self.dsn)
+                try:
+                    await self._notify(connection)
+                finally:
+                    connection.terminate()
+        except (*BROKEN, PostgresError) as lost:
+            log.warning("wake-ups were not sent (%s); others find out by polling", lost)
+
+    async def _notify(self, connection: Connection[Record]) -> None:
+        names, self._outgoing = self._outgoing, set()
+        try:
+            await connection.fetch(NOTIFY, sorted(names))
+        except BaseException:
+            # the next session, or the last flush, takes them along
+            self._outgoing |= names
+            raise
 
     def _terminated(self, _: Connection[Record] | Any) -> None:
         self._queued.set()

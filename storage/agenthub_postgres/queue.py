@@ -37,15 +37,17 @@ update runs r
    set status = 'running', epoch = r.epoch + 1, worker_id = $4, lease_expires_at = now() + $5::interval,
        started_at = coalesce(r.started_at, now()), updated_at = now()
   from head
-  join threads t on t.tenant_id = head.tenant_id
- where r.tenant_id = head.tenant_id and r.run_id = head.run_id and t.thread_id = r.thread_id
+ where r.tenant_id = head.tenant_id and r.run_id = head.run_id
 returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
-          r.metadata, r.failures, r.created_at, r.cancel_action, t.ephemeral,
+          r.metadata, r.failures, r.created_at, r.cancel_action,
+          -- each by its whole key: see `fenced` on plans
+          (select t.ephemeral from threads t where t.tenant_id = r.tenant_id and t.thread_id = r.thread_id) as ephemeral,
           case when r.epoch = 1 and r.kind = 'input' then 0 else
             coalesce((select max(e.seq) from events e where e.tenant_id = r.tenant_id and e.task_id = r.task_id), 0)
           end as last_seq,
-          exists (select from checkpoints c
-                   where c.tenant_id = r.tenant_id and c.thread_id = r.thread_id::text) as has_state
+          -- a thread has checkpoints once an attempt was made on it
+          r.epoch > 1 or (select t.last_run is not null from threads t
+                           where t.tenant_id = r.tenant_id and t.thread_id = r.thread_id) as has_state
 """
 
 RENEW = """
@@ -54,7 +56,7 @@ with held as materialized (
   select r.tenant_id, r.run_id from runs r
     join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
       on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
-   where r.status = 'running' order by r.run_id for no key update of r
+   where r.status || '' = 'running' order by r.run_id for no key update of r
 )
 update runs r set lease_expires_at = now() + $4::interval
   from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
@@ -67,7 +69,7 @@ with held as materialized (
   select r.tenant_id, r.run_id from runs r
     join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
       on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
-   where r.status = 'running' order by r.run_id for no key update of r
+   where r.status || '' = 'running' order by r.run_id for no key update of r
 )
 update runs r set status = 'pending', worker_id = null, lease_expires_at = null, available_at = now(),
        updated_at = now()

@@ -30,6 +30,8 @@ from agenthub_postgres.queue import LOCK_THREAD, promote
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.1
+LINGER_SECONDS = 0.005
+"""How long writes that nobody waits for (checkpoints under `async`) wait for company."""
 
 Written: TypeAlias = asyncio.Future[Sequence[str]]
 
@@ -56,19 +58,20 @@ class GroupWriter:
     tail: Tail
     _queue: list[Entry] = field(default_factory=list[Entry])
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _urgent: asyncio.Event = field(default_factory=asyncio.Event)
     _connection: Connection[Record] | None = None
     _doubtful: bool = False
     # runs with a write that failed: their next finish must not pretend that all is stored
     _failed: dict[Lease, Exception] = field(default_factory=dict[Lease, Exception])
 
-    def put_checkpoint(self, lease: Lease, row: CheckpointRow) -> Written:
-        return self._enqueue(Entry(lease, _future(), checkpoint=row))
+    def put_checkpoint(self, lease: Lease, row: CheckpointRow, *, urgent: bool = True) -> Written:
+        return self._enqueue(Entry(lease, _future(), checkpoint=row), urgent=urgent)
 
-    def put_writes(self, lease: Lease, row: WritesRow) -> Written:
-        return self._enqueue(Entry(lease, _future(), writes=row))
+    def put_writes(self, lease: Lease, row: WritesRow, *, urgent: bool = True) -> Written:
+        return self._enqueue(Entry(lease, _future(), writes=row), urgent=urgent)
 
     def put_view(self, lease: Lease, view: CheckpointView) -> Written:
-        return self._enqueue(Entry(lease, _future(), view=view))
+        return self._enqueue(Entry(lease, _future(), view=view), urgent=False)
 
     def append(self, lease: Lease, task_id: UUID, events: Sequence[Event]) -> Written:
         return self._enqueue(Entry(lease, _future(), task_id=task_id, events=events))
@@ -87,9 +90,11 @@ class GroupWriter:
             return entry.done
         return self._enqueue(entry)
 
-    def _enqueue(self, entry: Entry) -> Written:
+    def _enqueue(self, entry: Entry, *, urgent: bool = True) -> Written:
         self._queue.append(entry)
         self._arrived.set()
+        if urgent:
+            self._urgent.set()
         # shielded: a caller that is cancelled while it waits must not tear a hole into the log
         return asyncio.shield(entry.done)
 
@@ -98,13 +103,24 @@ class GroupWriter:
         try:
             while True:
                 await self._arrived.wait()
+                if not self._urgent.is_set():
+                    await self._linger()
                 self._arrived.clear()
+                self._urgent.clear()
                 entries, self._queue = self._queue, []
                 if entries:
                     await self._flush(entries)
         finally:
             if self._connection is not None:
                 self._connection.terminate()
+
+    async def _linger(self) -> None:
+        """Nobody waits for what is queued: let more join, for a moment."""
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
 
     async def _flush(self, entries: list[Entry]) -> None:
         # a statement knows one lease of a run: those of an attempt that was reaped and claimed again

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 KEPT = 7
 """Rings kept for workers that are busy now; more would only wake them for nothing."""
 EXPIRE_SECONDS = 60
+SILENT_SECONDS = 1.0
+"""A server that is this late does not answer at all."""
 
 
 class RedisDoorbell:
@@ -40,25 +42,40 @@ class RedisDoorbell:
         """Send the rings, for ever; those of one moment together."""
         while True:
             await self._queued.wait()
-            self._queued.clear()
-            topics, self._outgoing = self._outgoing, set()
-            pipeline = self.client.pipeline(transaction=False)
-            for topic in topics:
-                key = f"{self.prefix}bell:{topic}"
-                pipeline.lpush(key, b"1")
-                pipeline.ltrim(key, 0, KEPT)
-                pipeline.expire(key, EXPIRE_SECONDS)
-            try:
-                await pipeline.execute()
-            except (RedisError, OSError) as lost:
-                log.warning("a doorbell did not ring (%s); workers find the run by polling", lost)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits to be rung now."""
+        self._queued.clear()
+        topics, self._outgoing = self._outgoing, set()
+        if not topics:
+            return
+        pipeline = self.client.pipeline(transaction=False)
+        for topic in topics:
+            key = f"{self.prefix}bell:{topic}"
+            pipeline.lpush(key, b"1")
+            pipeline.ltrim(key, 0, KEPT)
+            pipeline.expire(key, EXPIRE_SECONDS)
+        try:
+            await pipeline.execute()
+        except (RedisError, OSError) as lost:
+            log.warning("a doorbell did not ring (%s); workers find the run by polling", lost)
+        except asyncio.CancelledError:
+            # the last flush takes them along: a worker that leaves has just given its runs back
+            self._outgoing |= topics
+            raise
 
     async def wait(self, topics: Sequence[str], *, timeout: float) -> None:
         keys = [f"{self.prefix}bell:{topic}" for topic in topics]
         if not keys:
             await asyncio.sleep(timeout)
             return
+        # a task of its own: redis-py swallows a cancellation that meets it while it connects, and has
+        # no time limit of its own for a server that is there and does not answer
+        popping = asyncio.ensure_future(self.waiting.blpop(keys, timeout=timeout))
         try:
-            await self.waiting.blpop(keys, timeout=timeout)
-        except (RedisError, OSError):
+            await asyncio.wait([popping], timeout=timeout + SILENT_SECONDS)
+        finally:
+            popping.cancel()
+        if popping.done() and not popping.cancelled() and popping.exception() is not None:
             await asyncio.sleep(timeout)

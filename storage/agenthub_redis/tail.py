@@ -17,6 +17,7 @@ from uuid import UUID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from agenthub.background import in_background
 from agenthub.events import Event, pack, unpack
 from agenthub.fanout import Fanout, Follower
 from agenthub.ports import Following
@@ -116,10 +117,8 @@ class RedisTail:
 
     async def run(self) -> None:
         """Receive and send, for ever."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._receive(), name="tail-receive")
-            group.create_task(self._subscriptions(), name="tail-subscribe")
-            group.create_task(self._send(), name="tail-send")
+        async with in_background(self._receive, self._subscriptions, self._send):
+            await asyncio.Event().wait()
 
     async def _receive(self) -> None:
         while True:
@@ -158,13 +157,23 @@ class RedisTail:
     async def _send(self) -> None:
         while True:
             await self._queued.wait()
-            self._queued.clear()
-            outgoing, self._outgoing = self._outgoing, []
-            pipeline = self.client.pipeline(transaction=False)
-            for channel, packed in outgoing:
-                pipeline.publish(channel, packed)
-            try:
-                await pipeline.execute()
-            except (RedisError, OSError):
-                # the events are committed; their readers poll
-                log.debug("the tail dropped %d slices", len(outgoing))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits to be published now."""
+        self._queued.clear()
+        outgoing, self._outgoing = self._outgoing, []
+        if not outgoing:
+            return
+        pipeline = self.client.pipeline(transaction=False)
+        for channel, packed in outgoing:
+            pipeline.publish(channel, packed)
+        try:
+            await pipeline.execute()
+        except (RedisError, OSError):
+            # the events are committed; their readers poll
+            log.debug("the tail dropped %d slices", len(outgoing))
+        except asyncio.CancelledError:
+            # the last flush takes them along; a reader ignores what it has seen
+            self._outgoing = outgoing + self._outgoing
+            raise
