@@ -96,8 +96,15 @@ def content_text(content: Json) -> str:
 
 
 def pack(events: Sequence[Event]) -> bytes:
-    """Encode a slice for the tail: a JSON line of heads, then the payloads, untouched."""
-    heads = [[e.seq, str(e.run_id), e.kind, e.ns, len(e.data)] for e in events]
+    """Encode a slice for the tail: a JSON line of heads by run, then the payloads, untouched."""
+    heads: list[Json] = []
+    run_id: UUID | None = None
+    for e in events:
+        if e.run_id != run_id:
+            # ids are named once for the events that follow: reading one costs as much as the rest
+            run_id = e.run_id
+            heads.append(str(run_id))
+        heads.append([e.seq, e.kind, e.ns, len(e.data)])
     return b"".join((dumps(heads), b"\n", *(e.data for e in events)))
 
 
@@ -105,8 +112,13 @@ def unpack(packed: bytes) -> list[Event]:
     """Decode what `pack` made."""
     head, _, body = packed.partition(b"\n")
     events: list[Event] = []
+    run_id = UUID(int=0)
     at = 0
-    for seq, run_id, kind, ns, size in loads(head):
-        events.append(Event(seq, UUID(run_id), kind, body[at : at + size], ns))
+    for item in loads(head):
+        if isinstance(item, str):
+            run_id = UUID(item)
+            continue
+        seq, kind, ns, size = item
+        events.append(Event(seq, run_id, kind, body[at : at + size], ns))
         at += size
     return events

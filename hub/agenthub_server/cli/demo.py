@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import httpx
@@ -140,7 +140,8 @@ async def _watch(url: str, thread_id: str, run_id: str) -> None:
     write("REST  < ")
     async for part in rest.runs.join_stream(thread_id, run_id, stream_mode="messages-tuple"):
         if part.event == "messages":
-            write(str(part.data[0]["content"]))
+            chunk = cast("list[dict[str, Any]]", cast("Any", part).data)
+            write(str(chunk[0]["content"]))
     say("")
     thread = await rest.threads.get(thread_id)
     for questions in thread["interrupts"].values():
