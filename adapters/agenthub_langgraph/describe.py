@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+from types import SimpleNamespace
 from typing import Any, cast, get_type_hints
 
 from langgraph.pregel import Pregel
 from pydantic import TypeAdapter
+from typing_extensions import is_typeddict
 
 from agenthub.agents import AgentInfo
 from agenthub.json import JsonObject
@@ -67,20 +69,37 @@ def _doc(graph: AnyGraph, function: Any) -> str:
 
 def _schema(graph: AnyGraph, function: Any, which: str) -> JsonObject:
     if function is not None:
-        # with postponed annotations LangGraph sees strings, so the types are resolved here
-        try:
-            hints = get_type_hints(function, include_extras=True)
-            if which == "output":
-                hint = hints.get("return")
-            else:
-                parameters = list(inspect.signature(function).parameters)
-                hint = hints.get(parameters[0]) if parameters else None
-            return {} if hint is None else _of(hint)
-        except Exception as error:
-            log.debug("no %s schema for %s: %s", which, function, error)
-            return {}
+        parameters = list(inspect.signature(function).parameters)
+        name = "return" if which == "output" else parameters[0] if parameters else ""
+        return _derived(lambda: _of(_hint(function, name))) or {}
     derive = graph.get_input_jsonschema if which == "input" else graph.get_output_jsonschema
-    return _derived(derive) or {}
+    schema = _derived(derive) or {}
+    return _loosened(schema) if _is_whole_state(graph, which) else schema
+
+
+def _hint(function: Any, name: str) -> Any:
+    """One resolved annotation: LangGraph sees strings where annotations are postponed. The others may
+    name what is imported for type checkers alone."""
+    function = inspect.unwrap(function)
+    annotation = getattr(function, "__annotations__", {}).get(name)
+    alone = SimpleNamespace(__annotations__={name: annotation})
+    namespace = getattr(function, "__globals__", {})
+    return get_type_hints(alone, globalns=namespace, include_extras=True).get(name)
+
+
+def _is_whole_state(graph: AnyGraph, which: str) -> bool:
+    """Whether a graph takes, or gives, its state as it is. Nothing makes a TypedDict be complete."""
+    builder = getattr(graph, "builder", None)
+    state = getattr(builder, "state_schema", None)
+    return is_typeddict(state) and getattr(builder, f"{which}_schema", None) is state
+
+
+def _loosened(schema: JsonObject) -> JsonObject:
+    """Without `required`: a caller need not fill in what the graph works out, and a run need not write
+    every key. A state of messages alone does need them."""
+    if list(schema.get("properties", ())) == ["messages"]:
+        return schema
+    return {k: v for k, v in schema.items() if k != "required"}
 
 
 def _of(hint: Any) -> JsonObject:

@@ -6,6 +6,7 @@ reason, and the others are served.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -64,7 +65,7 @@ def discover(project: Project, environment: str) -> Discovered:
                 )
                 found.graphs[agent] = graph
                 found.infos.append(info)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that ends by itself, too
             log.exception("agent %r cannot be loaded", name)
             found.failures[name] = f"{type(error).__name__}: {error}"
     return found
@@ -95,21 +96,29 @@ def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:
 
 
 def _members(module: ModuleType) -> Iterator[tuple[str, AnyGraph]]:
-    seen: set[int] = set()
+    # a graph that was imported from elsewhere is that module's agent, not this one's
+    seen = {id(member) for member in _imported(module)}
     for name, member in vars(module).items():
-        if name.startswith("_") or id(member) in seen:
-            continue
-        if isinstance(member, Pregel) and _defined_in(member, module):
+        if isinstance(member, Pregel) and not name.startswith("_") and id(member) not in seen:  # pyright: ignore[reportUnknownArgumentType]
             seen.add(id(member))  # pyright: ignore[reportUnknownArgumentType]
             yield slug(name), member
 
 
-def _defined_in(graph: Any, module: ModuleType) -> bool:
-    """A graph that was imported from elsewhere is that module's agent, not this one's."""
-    nodes = list(graph.nodes.values())
-    function = getattr(nodes[0].bound, "func", None) or getattr(nodes[0].bound, "afunc", None)
-    home = getattr(function, "__module__", module.__name__)
-    return len(nodes) != 1 or home == module.__name__
+def _imported(module: ModuleType) -> Iterator[Any]:
+    """The objects that a module's own import statements bind."""
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_bytes())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for alias in node.names:
+            if alias.name == "*":
+                yield from vars(_source_of(node, module)).values()
+            else:
+                yield getattr(module, alias.asname or alias.name, None)
+
+
+def _source_of(node: ast.ImportFrom, module: ModuleType) -> ModuleType:
+    name = "." * node.level + (node.module or "")
+    return importlib.import_module(name, module.__package__)
 
 
 def graph_of(obj: Any) -> AnyGraph:
@@ -127,6 +136,7 @@ def graph_of(obj: Any) -> AnyGraph:
             p
             for p in inspect.signature(obj).parameters.values()
             if p.default is inspect.Parameter.empty
+            and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
         ]
         if len(parameters) > 1:
             raise TypeError("a graph factory takes the run's config, or nothing")
@@ -142,13 +152,25 @@ def _module(file: str) -> ModuleType:
         return importlib.import_module(file)
     path = Path(file)
     name = path.stem
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == file:
+        # another file of the project imported it: a second copy would have agents of its own
+        return loaded
+    if loaded is not None or name in sys.stdlib_module_names:
+        # `types.py` is a fine name for a file, but not for a module
+        name = f"{name}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     # user code pickles and resolves annotations by module name
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        # whoever imports it must fail as well, and not find one half of it
+        sys.modules.pop(name, None)
+        raise
     return module
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from langgraph.types import Interrupt
 from pydantic import BaseModel
 
 OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+DEEPEST = 200
 
 
 def encode(value: Any) -> bytes:
@@ -21,12 +23,12 @@ def encode(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=plain, option=OPTIONS)
     except TypeError:
-        # lone surrogates, integers beyond 64 bits, odd keys: the slow encoder knows a way
-        return json.dumps(value, default=plain, skipkeys=True).encode()
+        # lone surrogates, integers beyond 64 bits, odd keys, circles: the slow way knows them all
+        return json.dumps(_tame(value, frozenset()), allow_nan=False, ensure_ascii=False).encode()
 
 
 def plain(value: Any) -> Any:
-    """One step of the way from an object to JSON."""
+    """One step of the way from an object to JSON. What can be read only once stays unread."""
     if isinstance(value, BaseModel):
         return value.model_dump()
     if isinstance(value, Interrupt):
@@ -39,9 +41,63 @@ def plain(value: Any) -> Any:
         return dict(cast("Mapping[Any, Any]", value))
     if isinstance(value, BaseException):
         return {"error": type(value).__name__, "message": str(value)}
-    if hasattr(value, "__iter__") and not isinstance(value, (str, type)):
-        return list(value)
+    if isinstance(value, Collection) and not isinstance(value, (str, type)):
+        return list(cast("Collection[Any]", value))
     return repr(value)
+
+
+def _tame(value: Any, around: frozenset[int]) -> Any:
+    """A value that `json` can encode and every reader can decode. `around`: the ids of what holds it."""
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return _text(value)
+        case int():
+            return int(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case _ if id(value) in around or len(around) > DEEPEST:
+            return f"<{type(value).__name__}: circular or too deep>"
+        case dict():
+            inside = around | {id(cast("object", value))}
+            members = cast("dict[Any, Any]", value)
+            return {_key(k): _tame(v, inside) for k, v in members.items()}
+        case list() | tuple():
+            inside = around | {id(cast("object", value))}
+            return [_tame(v, inside) for v in cast("list[Any]", value)]
+        case _:
+            return _tame(_step(value), around | {id(value)})
+
+
+def _step(value: Any) -> Any:
+    """`plain`, for what the fast encoder does not know itself; an object that fails to show its inside is
+    shown from outside."""
+    try:
+        return orjson.loads(orjson.dumps(value, option=OPTIONS))
+    except TypeError:
+        pass
+    try:
+        return plain(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return _text(key)
+    try:
+        return next(iter(orjson.loads(orjson.dumps({key: None}, option=OPTIONS))))
+    except TypeError:
+        try:
+            return _text(repr(key))
+        except Exception:
+            return f"<{type(key).__name__}>"
+
+
+def _text(text: str) -> str:
+    """Without lone surrogates, which neither UTF-8 nor Postgres knows."""
+    return str(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def interrupt(value: Interrupt[Any]) -> dict[str, Any]:

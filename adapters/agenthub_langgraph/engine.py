@@ -68,7 +68,7 @@ class LangGraphEngine:
         self.checkpoints = checkpoints
         self.writer = writer
         self.store = store
-        self.serde = JsonPlusSerializer(pickle_fallback=False)
+        self.serdes = {name: _serde(graph) for name, graph in graphs.items()}
 
     async def execute(self, claimed: Claimed, recorder: Recorder) -> Finish:
         """See `agenthub.attempt.Engine`."""
@@ -88,7 +88,7 @@ class LangGraphEngine:
             self.checkpoints,
             self.writer,
             claimed.lease,
-            serde=self.serde,
+            serde=self.serdes[claimed.agent],
             wait=claimed.request.durability == "sync",
             has_state=claimed.has_state,
             thread_id=str(claimed.thread_id),
@@ -107,8 +107,9 @@ class LangGraphEngine:
     async def _run(
         self, graph: AnyGraph, saver: LeasedSaver, claimed: Claimed, recorder: Recorder
     ) -> Finish:
-        config = _config(claimed)
         outcome = Outcome()
+        config = _config(claimed)
+        config["callbacks"] = [outcome.usage]
         try:
             given = await _input(saver, claimed, config)
             await self._stream(graph, given, config, claimed, recorder, outcome)
@@ -116,11 +117,11 @@ class LangGraphEngine:
             raise
         except Exception as error:  # user code: its failure is a result
             log.info("run %s failed", claimed.lease.run_id, exc_info=error)
-            await self._view_head(graph, saver, config, claimed)
+            await self._view_head(graph, saver, config, claimed, paused=False)
             return _failure(error, outcome.usage.total)
         interrupts: tuple[Interrupt, ...] = ()
         if outcome.paused:
-            interrupts = await self._view_head(graph, saver, config, claimed)
+            interrupts = await self._view_head(graph, saver, config, claimed, paused=True)
         return _finished(outcome, interrupts, recorder)
 
     async def _stream(
@@ -181,7 +182,13 @@ class LangGraphEngine:
         )
 
     async def _view_head(
-        self, graph: AnyGraph, saver: LeasedSaver, config: RunnableConfig, claimed: Claimed
+        self,
+        graph: AnyGraph,
+        saver: LeasedSaver,
+        config: RunnableConfig,
+        claimed: Claimed,
+        *,
+        paused: bool,
     ) -> tuple[Interrupt, ...]:
         """Store what the last checkpoint waits for, with its questions; returns those."""
         await saver.settle()
@@ -189,7 +196,7 @@ class LangGraphEngine:
         state = await graph.aget_state({"configurable": at})
         if not state.config.get("configurable", {}).get("checkpoint_id"):
             return ()
-        questions = _questions(state)
+        questions = _questions(state, paused=paused)
         steps = tuple(
             StepView(
                 id=t.id,
@@ -204,6 +211,14 @@ class LangGraphEngine:
         return questions
 
 
+def _serde(graph: AnyGraph) -> JsonPlusSerializer:
+    """Never pickle. The types that the graph declares come back as themselves, all others as data:
+    LangGraph derives that list when it compiles a graph, and forgets it when the graph is copied."""
+    declared: set[tuple[str, ...]] | None = getattr(graph, "_serde_allowlist", None)
+    serde = JsonPlusSerializer(pickle_fallback=False)
+    return serde.with_msgpack_allowlist(declared) if declared else serde
+
+
 def _config(claimed: Claimed) -> RunnableConfig:
     request = claimed.request
     run_id = str(claimed.lease.run_id)
@@ -213,8 +228,10 @@ def _config(claimed: Claimed) -> RunnableConfig:
         "graph_id": claimed.agent,
         "assistant_id": str(assistant_id(claimed.agent)),
     }
+    asked: JsonObject = request.config.get("configurable") or {}
     configurable: JsonObject = {
-        **request.config.get("configurable", {}),
+        # `__pregel_…` steers LangGraph itself and is none of a caller's business
+        **{k: v for k, v in asked.items() if not k.startswith("__")},
         **ours,
         "checkpoint_ns": "",
     }
@@ -307,7 +324,7 @@ def _failure(error: Exception, usage: JsonObject | None = None) -> Finish:
 _BREAKPOINT = "b" * 8
 
 
-def _questions(state: StateSnapshot) -> tuple[Interrupt, ...]:
+def _questions(state: StateSnapshot, *, paused: bool) -> tuple[Interrupt, ...]:
     asked = tuple(
         Interrupt(
             i.id,
@@ -318,7 +335,7 @@ def _questions(state: StateSnapshot) -> tuple[Interrupt, ...]:
         for task in state.tasks
         for i in task.interrupts
     )
-    if asked or not state.next:
+    if asked or not (paused and state.next):
         return asked
     at = str(state.config.get("configurable", {}).get("checkpoint_id"))
     id_ = _BREAKPOINT + uuid5(ASSISTANT_NAMESPACE, at).hex[8:]

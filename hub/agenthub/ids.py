@@ -31,4 +31,4 @@ def parse_id(text: str, what: str) -> UUID:
     try:
         return UUID(text)
     except (ValueError, AttributeError, TypeError):
-        raise Invalid(f"{what} {text!r} is not a UUID") from None
+        raise Invalid(f"{what} {str(text)[:60]!r} is not a UUID") from None

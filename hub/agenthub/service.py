@@ -344,14 +344,16 @@ class Hub:
         A run that was just created has nothing in the log, so its first read is spared.
         """
         fresh = after is None and run.status == "pending" and run.attempts == 0
-        events = self.streams.run_events(
-            run.tenant,
-            run.task_id,
-            run.run_id,
-            after=run.after_seq if after is None else after,
-            replay=not fresh,
-        )
         seen = run.after_seq if after is None else after
+        if not run.open:
+            # all that there will ever be is in the log, so nobody waits for more
+            async with aclosing(self._recorded(run, after=seen)) as slices:
+                async for slice_ in slices:
+                    yield slice_
+            return
+        events = self.streams.run_events(
+            run.tenant, run.task_id, run.run_id, after=seen, replay=not fresh
+        )
         async with aclosing(events) as slices:
             async for slice_ in slices:
                 yield slice_
@@ -361,9 +363,20 @@ class Hub:
                 # quiet: `ended` may lie before `after`, or the run may have ended without one
                 current = await self.runs.get(run.tenant, run.run_id)
                 if current is None or not current.open:
-                    rest = await self.streams.log.read(run.tenant, run.task_id, after=seen)
-                    yield [event for event in rest if event.run_id == run.run_id]
+                    async with aclosing(self._recorded(run, after=seen)) as rest:
+                        async for slice_ in rest:
+                            yield slice_
                     return
+
+    async def _recorded(self, run: Run, *, after: int) -> AsyncGenerator[Sequence[Event], None]:
+        """The events of a run that are in the log now."""
+        while page := await self.streams.log.read(run.tenant, run.task_id, after=after):
+            after = page[-1].seq
+            mine = [event for event in page if event.run_id == run.run_id]
+            if mine:
+                yield mine
+            if any(event.kind == ENDED for event in mine):
+                return
 
     async def follow_task(
         self, task: Task, *, after: int | None = None

@@ -1,14 +1,20 @@
-"""What the groups of routes share: the hub, the caller, and reading a query."""
+"""What the groups of routes share: the hub, the caller, and where a run is found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from starlette.requests import Request
 
-from agenthub.errors import Invalid
+from agenthub.errors import NotFound
+from agenthub.ids import parse_id
+from agenthub.json import JsonObject
 from agenthub.principal import Principal
+from agenthub.runs import Run
 from agenthub.service import Hub
+
+Item = TypeVar("Item")
 
 
 class Api:
@@ -21,12 +27,36 @@ class Api:
         self.who = principal
         self.max_body_bytes = max_body_bytes
 
-    @staticmethod
-    def number(request: Request, name: str, default: int, *, most: int = 1 << 31) -> int:
-        """A non-negative number from the query. Raises `Invalid`."""
-        text = request.query_params.get(name)
-        if text is None:
-            return default
-        if not text.isdigit() or int(text) > most:
-            raise Invalid(f"{name}={text!r} is not a number from 0 to {most}")
-        return int(text)
+    async def run(self, request: Request) -> Run:
+        """The run that the path names. Raises `Invalid` or `NotFound`."""
+        run_id = parse_id(request.path_params["run_id"], "run id")
+        thread_id = parse_id(request.path_params["thread_id"], "thread id")
+        run = await self.hub.run(self.who(request), run_id)
+        if run.thread_id != thread_id:
+            raise NotFound(f"there is no run {str(run_id)!r} on this thread")
+        return run
+
+
+def path_of(run: Run) -> str:
+    """Where a run is found."""
+    return f"/threads/{run.thread_id}/runs/{run.run_id}"
+
+
+def location(run: Run) -> dict[str, str]:
+    """The header that names the run; clients read the ids from it."""
+    return {"Content-Location": path_of(run)}
+
+
+def page(found: Sequence[Item], limit: int, offset: int) -> tuple[Sequence[Item], dict[str, str]]:
+    """A page of `found`, which holds one more than asked for if there is one, and its headers."""
+    shown = found[:limit]
+    more = len(found) > limit
+    headers = {"X-Pagination-Total": str(offset + len(shown) + more)}
+    if more:
+        headers["X-Pagination-Next"] = str(offset + limit)
+    return shown, headers
+
+
+def selected(rendered: JsonObject, fields: Sequence[str] | None) -> JsonObject:
+    """The fields that the client selected; all without a selection."""
+    return rendered if not fields else {k: v for k, v in rendered.items() if k in fields}

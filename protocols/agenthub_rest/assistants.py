@@ -7,11 +7,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agenthub.agents import AgentInfo
-from agenthub.json import dumps
+from agenthub.json import JsonObject, dumps
 from agenthub_rest import render
-from agenthub_rest.api import Api
-from agenthub_rest.bodies import AssistantSearch, read
+from agenthub_rest.api import Api, page, selected
+from agenthub_rest.bodies import AssistantSearch
 from agenthub_rest.errors import JsonResponse
+from agenthub_rest.reading import read
 
 
 class Assistants(Api):
@@ -21,6 +22,7 @@ class Assistants(Api):
         one = "/assistants/{assistant_id}"
         return [
             Route("/assistants/search", self.search, methods=["POST"]),
+            Route("/assistants/count", self.count, methods=["POST"]),
             Route(one, self.get, methods=["GET"]),
             Route(one + "/schemas", self.schemas, methods=["GET"]),
             Route(one + "/graph", self.graph, methods=["GET"]),
@@ -29,16 +31,26 @@ class Assistants(Api):
     def _agent(self, request: Request) -> AgentInfo:
         return self.hub.agent(request.path_params["assistant_id"])
 
-    async def search(self, request: Request) -> Response:
-        body = await read(request, AssistantSearch, self.max_body_bytes)
+    def _matching(self, wanted: AssistantSearch) -> list[JsonObject]:
         found = [
-            render.assistant(info)
-            for info in self.hub.agents.all()
-            if body.graph_id in (None, info.name)
-            and (body.name is None or body.name.lower() in (info.title or info.name).lower())
-            and (body.metadata or {}).items() <= {"created_by": "system"}.items()
+            assistant
+            for assistant in map(render.assistant, self.hub.agents.all())
+            if wanted.graph_id in (None, assistant["graph_id"])
+            and (wanted.name is None or wanted.name.lower() in assistant["name"].lower())
+            and all(assistant["metadata"].get(k) == v for k, v in (wanted.metadata or {}).items())
         ]
-        return JsonResponse(dumps(found[body.offset : body.offset + body.limit]))
+        found.sort(key=lambda a: a[wanted.sort_by], reverse=wanted.sort_order == "desc")
+        return found
+
+    async def search(self, request: Request) -> Response:
+        wanted = await read(request, AssistantSearch, self.max_body_bytes)
+        found = self._matching(wanted)[wanted.offset : wanted.offset + wanted.limit + 1]
+        shown, headers = page(found, wanted.limit, wanted.offset)
+        return JsonResponse(dumps([selected(a, wanted.select) for a in shown]), headers=headers)
+
+    async def count(self, request: Request) -> Response:
+        wanted = await read(request, AssistantSearch, self.max_body_bytes)
+        return JsonResponse(dumps(len(self._matching(wanted))))
 
     async def get(self, request: Request) -> Response:
         return JsonResponse(dumps(render.assistant(self._agent(request))))

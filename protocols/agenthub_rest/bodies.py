@@ -1,59 +1,104 @@
-"""Request bodies as `langgraph-sdk` sends them, checked once at the edge (agent-server.md §1.3)."""
+"""Request bodies as `langgraph-sdk` sends them, checked once at the edge (agent-server.md §1.3).
+
+Unknown fields are ignored and a null is an absent field, as in the Agent Server. What the Agent Server
+would act on and this hub does not yet is refused: a webhook that is never called is worse than none.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
-    ValidationInfo,
     field_validator,
+    model_validator,
 )
-from starlette.requests import Request
 
-from agenthub.errors import Invalid, TooLarge
 from agenthub.events import MODES
-from agenthub.json import Json, JsonObject, loads
-from agenthub.runs import Durability, Multitask, RunRequest
-from agenthub_rest.errors import sentence
+from agenthub.json import Json, JsonObject
+from agenthub.runs import Durability, Multitask
 
 ACCEPTED_MODES = (MODES - {"events", "tools"}) | {"messages-tuple"}
-Model = TypeVar("Model", bound=BaseModel)
+
+
+def plain(text: str) -> str:
+    """An identifier as the database can hold it.
+
+    Raises:
+        ValueError: it holds a NUL.
+    """
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+Id = Annotated[str, Field(max_length=255), AfterValidator(plain)]
+Nodes = list[str] | Literal["*"]
+Offset = Annotated[int, Field(ge=0, le=1 << 31)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
+Order = Literal["asc", "desc"]
 
 
 class Body(BaseModel):
-    """Unknown fields are ignored, as the Agent Server does."""
+    """What all bodies share. `unsupported` fields are refused when they ask for something."""
 
     model_config = ConfigDict(extra="ignore")
+    unsupported: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        fields = cast("JsonObject", value)
+        for name in cls.unsupported:
+            if fields.get(name):
+                raise ValueError(f"{name} is not supported by this hub")
+        return {k: v for k, v in fields.items() if v is not None}
+
+
+class Packet(Body):
+    """LangGraph's `Send`."""
+
+    node: str
+    input: Json = None
 
 
 class Command(Body):
     resume: Json = None
-    goto: Json = None
-    update: Json = None
+    goto: str | Packet | list[str | Packet] | None = None
+    update: JsonObject | list[tuple[str, Json]] | None = None
 
 
 class Checkpoint(Body):
-    checkpoint_id: str | None = None
-    checkpoint_ns: str = ""
+    checkpoint_id: Id | None = None
+    checkpoint_ns: Id = ""
+
+
+class RunConfig(Body):
+    tags: list[str] = Field(default_factory=list[str])
+    recursion_limit: int | None = Field(default=None, ge=1, le=1_000_000)
+    configurable: JsonObject = Field(default_factory=dict[str, Any])
 
 
 class RunCreate(Body):
     """The fields of every run creation; the thread's own ones are ignored without a thread."""
 
-    assistant_id: str
+    unsupported = ("webhook",)
+
+    assistant_id: Id
     input: Json = None
-    command: Command | None = None
-    config: JsonObject = Field(default_factory=dict[str, Any])
+    command: Command = Field(default_factory=Command)
+    config: RunConfig = Field(default_factory=RunConfig)
     context: JsonObject | None = None
     metadata: JsonObject = Field(default_factory=dict[str, Any])
-    checkpoint: Checkpoint | None = None
-    checkpoint_id: str | None = None
-    interrupt_before: list[str] | Literal["*"] | None = None
-    interrupt_after: list[str] | Literal["*"] | None = None
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+    checkpoint_id: Id | None = None
+    interrupt_before: Nodes = Field(default_factory=list[str])
+    interrupt_after: Nodes = Field(default_factory=list[str])
     stream_mode: list[str] = Field(default_factory=lambda: ["values"])
     stream_subgraphs: bool = False
     multitask_strategy: Multitask = "enqueue"
@@ -63,88 +108,82 @@ class RunCreate(Body):
     on_disconnect: Literal["continue", "cancel"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
 
-    @field_validator("metadata", "config", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _absent(cls, value: Any) -> Any:
-        return {} if value is None else value
+    def _alias(cls, value: Any) -> Any:
+        # what `durability` was called before there were three
+        if not isinstance(value, dict):
+            return value
+        fields = cast("JsonObject", value)
+        before = fields.get("checkpoint_during")
+        if isinstance(before, bool) and fields.get("durability") is None:
+            return {**fields, "durability": "async" if before else "exit"}
+        return fields
 
     @field_validator("stream_mode", mode="before")
     @classmethod
     def _modes(cls, value: Any) -> list[str]:
         return stream_modes(value)
 
-    @field_validator(
-        "durability",
-        "multitask_strategy",
-        "if_not_exists",
-        "on_disconnect",
-        "on_completion",
-        mode="before",
-    )
-    @classmethod
-    def _default(cls, value: Any, info: ValidationInfo) -> Any:
-        return cls.model_fields[str(info.field_name)].default if value is None else value
-
-    def request(self) -> RunRequest:
-        """What the engine gets to see."""
-        command = self.command or Command()
-        recorded = {"messages" if m == "messages-tuple" else m for m in self.stream_mode}
-        at = self.checkpoint_id or (self.checkpoint.checkpoint_id if self.checkpoint else None)
-        return RunRequest(
-            input=self.input,
-            goto=command.goto,
-            update=command.update,
-            config=self.config,
-            context=self.context,
-            checkpoint_id=at,
-            interrupt_before=_nodes(self.interrupt_before),
-            interrupt_after=_nodes(self.interrupt_after),
-            modes=tuple(sorted(recorded)),
-            subgraphs=self.stream_subgraphs,
-            durability=self.durability,
-        )
-
 
 class ThreadCreate(Body):
-    thread_id: str | None = None
+    unsupported = ("supersteps", "ttl")
+
+    thread_id: Id | None = None
     metadata: JsonObject = Field(default_factory=dict[str, Any])
     if_exists: Literal["raise", "do_nothing"] = "raise"
 
-    @field_validator("metadata", mode="before")
-    @classmethod
-    def _absent(cls, value: Any) -> Any:
-        return {} if value is None else value
-
-    @field_validator("if_exists", mode="before")
-    @classmethod
-    def _default(cls, value: Any) -> Any:
-        return "raise" if value is None else value
-
 
 class ThreadPatch(Body):
+    unsupported = ("ttl",)
+
     metadata: JsonObject = Field(default_factory=dict[str, Any])
 
 
-class Search(Body):
+class ThreadSearch(Body):
+    """Newest first: the only order so far."""
+
+    unsupported = ("ids", "values", "extract")
+
     metadata: JsonObject | None = None
     status: Literal["idle", "busy", "interrupted", "error"] | None = None
-    limit: int = Field(default=10, ge=1, le=1000)
-    offset: int = Field(default=0, ge=0)
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: Literal["created_at"] = "created_at"
+    sort_order: Literal["desc"] = "desc"
+    select: list[str] | None = None
 
 
 class AssistantSearch(Body):
     graph_id: str | None = None
     name: str | None = None
     metadata: JsonObject | None = None
-    limit: int = Field(default=10, ge=1, le=1000)
-    offset: int = Field(default=0, ge=0)
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] = "name"
+    sort_order: Order = "asc"
+    select: list[str] | None = None
+
+
+class StateAt(Body):
+    checkpoint: Checkpoint
 
 
 class History(Body):
-    limit: int = Field(default=10, ge=1, le=1000)
-    before: Json = None
+    limit: Limit = 10
+    before: Id | None = None
     metadata: JsonObject | None = None
-    checkpoint: Checkpoint | None = None
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+
+    @field_validator("before", mode="before")
+    @classmethod
+    def _inside(cls, value: Any) -> Any:
+        """A checkpoint id, or the config or checkpoint that holds one."""
+        if not isinstance(value, dict):
+            return value
+        config = cast("JsonObject", value)
+        inner = config.get("configurable", config)
+        return cast("JsonObject", inner).get("checkpoint_id") if isinstance(inner, dict) else inner
 
 
 def stream_modes(value: Any) -> list[str]:
@@ -153,45 +192,10 @@ def stream_modes(value: Any) -> list[str]:
     Raises:
         ValueError: an unknown mode.
     """
-    if value is None:
-        return ["values"]
     modes = cast("list[Any]", value) if isinstance(value, list) else [value]
-    wrong = [m for m in modes if m not in ACCEPTED_MODES]
-    if wrong:
-        raise ValueError(
-            f"stream mode {wrong[0]!r} is not one of {', '.join(sorted(ACCEPTED_MODES))}"
-        )
+    for mode in modes:
+        if not isinstance(mode, str) or mode not in ACCEPTED_MODES:
+            raise ValueError(
+                f"stream mode {repr(mode)[:40]} is not one of {', '.join(sorted(ACCEPTED_MODES))}"
+            )
     return modes
-
-
-async def read(request: Request, model: type[Model], limit: int) -> Model:
-    """Read and check a body.
-
-    Raises:
-        TooLarge: more than `limit` bytes, noticed while they arrive.
-        Invalid: not JSON, or not of this shape.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"the request body is larger than {limit} bytes")
-    try:
-        value: Json = loads(bytes(body)) if body else {}
-    except ValueError as error:
-        raise Invalid(f"the body is not valid JSON: {error}") from None
-    return checked(model, value)
-
-
-def checked(model: type[Model], value: Json) -> Model:
-    """Check a decoded body. Raises `Invalid`."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise Invalid(sentence(error)) from None
-
-
-def _nodes(names: list[str] | Literal["*"] | None) -> tuple[str, ...]:
-    if names is None:
-        return ()
-    return ("*",) if names == "*" else tuple(names)

@@ -16,6 +16,7 @@ from agenthub.service import Hub
 from agenthub_rest.assistants import Assistants
 from agenthub_rest.errors import JsonResponse
 from agenthub_rest.runs import Runs
+from agenthub_rest.streams import Streams
 from agenthub_rest.threads import Threads
 
 
@@ -26,7 +27,10 @@ class Rest:
         self, hub: Hub, *, principal: Callable[[Request], Principal], max_body_bytes: int
     ) -> None:
         self.hub = hub
-        groups = [group(hub, principal, max_body_bytes) for group in (Assistants, Threads, Runs)]
+        # streams before runs: `stream` must not be taken for the id of a run
+        groups = [
+            group(hub, principal, max_body_bytes) for group in (Assistants, Threads, Streams, Runs)
+        ]
         self._routes = [route for group in groups for route in group.routes()]
 
     @property
@@ -51,7 +55,12 @@ class Rest:
         body = {
             "version": version("agenthub"),
             "langgraph_py_version": version("langgraph"),
-            "flags": {"assistants": True, "crons": False, "langsmith": False},
+            "flags": {
+                "assistants": True,
+                "crons": False,
+                "langsmith": False,
+                "strict_resume": True,
+            },
             "host": {"kind": "agenthub"},
             "agents": [a.name for a in self.hub.agents.all()],
             "unavailable": self.hub.agents.unavailable(),

@@ -1,0 +1,150 @@
+"""Turning the body of a run creation into a run: a new input, an answer, or going on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, cast
+from uuid import UUID
+
+from starlette.requests import Request
+
+from agenthub.agents import AgentInfo
+from agenthub.errors import Invalid, NotFound
+from agenthub.ids import parse_id
+from agenthub.interrupts import Interrupt
+from agenthub.json import JsonObject, dumps
+from agenthub.principal import Principal
+from agenthub.runs import Run, RunRequest
+from agenthub.service import Hub, Start
+from agenthub_rest.bodies import Nodes, RunCreate
+
+ORIGIN = {"protocol": "rest"}
+LONGEST_KEY = 255
+RESERVED = frozenset(
+    {"thread_id", "run_id", "assistant_id", "graph_id", "cron_id", "task_id"}
+    | {"checkpoint_id", "checkpoint_ns", "checkpoint_map"}
+)
+"""Keys of `configurable` that are the hub's to set; clients' values are dropped."""
+
+
+async def submit(hub: Hub, who: Principal, request: Request, body: RunCreate) -> Run:
+    """Create the run that a request asks for.
+
+    Raises:
+        HubError: it is refused; see `Hub.start` and `Hub.resume`.
+    """
+    on_thread = request.path_params.get("thread_id")
+    thread_id = None if on_thread is None else parse_id(on_thread, "thread id")
+    info = hub.agent(body.assistant_id)
+    wanted = run_request(body, info)
+    answer = body.command.resume
+    if answer is not None and thread_id is None:
+        raise Invalid("a resume needs the thread that waits: POST it to /threads/{thread_id}/runs")
+    if answer is None and thread_id is not None and _goes_on(wanted):
+        answer = await _breakpoints(hub, who, thread_id)
+    if answer is not None and thread_id is not None:
+        return await hub.resume(
+            who,
+            thread_id,
+            answer,
+            agent=info.name,
+            request=wanted,
+            metadata=body.metadata,
+            origin=ORIGIN,
+            multitask=body.multitask_strategy,
+        )
+    key = _key(request, who)
+    start = Start(
+        agent=info.name,
+        request=wanted,
+        thread_id=thread_id,
+        make_thread=body.if_not_exists == "create",
+        ephemeral=thread_id is None and body.on_completion == "delete",
+        multitask=body.multitask_strategy,
+        metadata=body.metadata,
+        origin=ORIGIN,
+        delay=timedelta(seconds=body.after_seconds),
+        idempotency_key=key,
+        request_hash="" if key is None else _hash(thread_id, body),
+    )
+    return await hub.start(who, start)
+
+
+def run_request(body: RunCreate, info: AgentInfo) -> RunRequest:
+    """What the engine gets to see.
+
+    Raises:
+        Invalid: `context` and `config.configurable` are two names of one thing, and both were given.
+    """
+    given = body.config.configurable
+    configurable = {k: v for k, v in given.items() if k not in RESERVED and not k.startswith("__")}
+    context = body.context
+    if context and configurable:
+        raise Invalid("give either context or config.configurable, not both")
+    if context:
+        configurable = context
+    elif context is None:
+        context = _context(configurable, info)
+    config: JsonObject = {"configurable": configurable} if configurable else {}
+    if body.config.tags:
+        config["tags"] = body.config.tags
+    if body.config.recursion_limit is not None:
+        config["recursion_limit"] = body.config.recursion_limit
+    at: Any = body.checkpoint_id or body.checkpoint.checkpoint_id or given.get("checkpoint_id")
+    command = body.command.model_dump()
+    return RunRequest(
+        input=None if body.command.model_fields_set else body.input,
+        goto=command["goto"],
+        update=command["update"],
+        config=config,
+        context=context,
+        checkpoint_id=None if at is None else str(at),
+        interrupt_before=_nodes(body.interrupt_before),
+        interrupt_after=_nodes(body.interrupt_after),
+        modes=tuple(sorted({"messages" if m == "messages-tuple" else m for m in body.stream_mode})),
+        subgraphs=body.stream_subgraphs,
+        durability=body.durability,
+    )
+
+
+def _context(configurable: JsonObject, info: AgentInfo) -> JsonObject | None:
+    """The part of `configurable` that the agent's context has fields for."""
+    fields: JsonObject = (info.context_schema or {}).get("properties") or {}
+    return {k: v for k, v in configurable.items() if k in fields} or None
+
+
+def _nodes(names: Nodes) -> tuple[str, ...]:
+    return ("*",) if names == "*" else tuple(names)
+
+
+def _goes_on(wanted: RunRequest) -> bool:
+    """Whether the request asks for nothing new: LangGraph then goes on from where it stands."""
+    return (wanted.input, wanted.goto, wanted.update, wanted.checkpoint_id) == (None,) * 4
+
+
+async def _breakpoints(hub: Hub, who: Principal, thread_id: UUID) -> JsonObject | None:
+    """Answers to the static breakpoints that the thread waits at, if it waits for nothing else."""
+    try:
+        open_ = (await hub.thread(who, thread_id)).interrupts
+    except NotFound:  # it may be made
+        return None
+    return {i.id: None for i in open_} if open_ and all(map(_is_breakpoint, open_)) else None
+
+
+def _is_breakpoint(interrupt: Interrupt) -> bool:
+    value = cast("JsonObject", interrupt.value)
+    return isinstance(interrupt.value, dict) and "breakpoint" in value
+
+
+def _key(request: Request, who: Principal) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= LONGEST_KEY:
+        raise Invalid(f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")
+    return f"rest:{who.subject}:{key}"
+
+
+def _hash(thread_id: UUID | None, body: RunCreate) -> str:
+    return sha256(dumps([str(thread_id), body.model_dump()])).hexdigest()
