@@ -280,3 +280,13 @@ async def test_messages_in_a_state_have_langchains_shape(hub_url: str) -> None:
         assert {k: stored[k] for k in ("type", "content", "id")} == {
             k: shown[k] for k in ("type", "content", "id")
         }
+
+
+async def test_threads_are_found_by_the_graph_that_ran_on_them(hub_url: str) -> None:
+    async with rest(hub_url) as sdk:
+        thread = await sdk.threads.create()
+        await sdk.runs.wait(thread["thread_id"], "plus", input={"x": 1})
+
+        found = await sdk.threads.search(metadata={"graph_id": "plus"}, limit=1)
+
+    assert [t["thread_id"] for t in found] == [thread["thread_id"]]

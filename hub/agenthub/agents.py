@@ -88,6 +88,12 @@ def resolved(schema: JsonObject) -> JsonObject:
     return {**definition, "$defs": definitions}
 
 
+def _takes_text(schema: JsonObject) -> bool:
+    """Whether a field may hold a string; one that refers to a definition holds an object."""
+    choices: list[JsonObject] = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return any("$ref" not in one and one.get("type", "string") == "string" for one in choices)
+
+
 def text_input(info: AgentInfo, text: str) -> Json:
     """The input that a plain text message stands for.
 
@@ -105,7 +111,7 @@ def text_input(info: AgentInfo, text: str) -> Json:
     if kind == "string" or (kind is None and not properties):
         return text
     required: list[str] = schema.get("required") or list(properties)
-    if len(required) == 1 and properties.get(required[0], {}).get("type", "string") == "string":
+    if len(required) == 1 and _takes_text(properties.get(required[0]) or {}):
         return {required[0]: text}
     raise Invalid(
         f"agent {info.name!r} takes structured input: send a JSON object with "

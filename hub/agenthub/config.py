@@ -7,6 +7,7 @@ README is generated from here (`agenthub config`), and a test keeps it true.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -17,6 +18,18 @@ PREFIX: Final = "AGENTHUB_"
 PLAIN: Final = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 RESERVED: Final = frozenset({"AGENTHUB_PG_BIN", "AGENTHUB_PG_USER", "AGENTHUB_REDIS_BIN"})
 """Read by the embedded servers alone."""
+LEAST: Final[Mapping[str, float]] = {
+    "slots": 1,
+    "claim_batch": 1,
+    "max_failures": 1,
+    "max_body_bytes": 1,
+    # loops that did not pause would do nothing else
+    "renew_seconds": 0.001,
+    "reap_seconds": 0.001,
+    "poll_seconds": 0.001,
+    "stream_poll_seconds": 0.001,
+}
+"""The least value of a setting, where it is not 0."""
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -79,13 +92,17 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            least = LEAST.get(f.name, 0)
+            # `not >=` refuses what is no number at all, too
+            if isinstance(value, (int, float)) and not least <= value < math.inf:
+                raise Invalid(f"{f.name} is {value}: it must be a number, {least} at least")
         if self.renew_seconds * 3 > self.lease_seconds - self.lease_margin_seconds + 1e-9:
             raise Invalid(
                 f"three renewals ({self.renew_seconds} s each) must fit into the lease less its margin "
                 f"({self.lease_seconds} s - {self.lease_margin_seconds} s)"
             )
-        if self.slots < 1 or self.claim_batch < 1:
-            raise Invalid("slots and claim_batch must be at least 1")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Config:

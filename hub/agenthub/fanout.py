@@ -68,6 +68,8 @@ class Fanout:
     def prepare(self, task_id: UUID, forget: Callable[[UUID, Follower], None]) -> bool:
         """Queue slices for a follower to come; whether it is the first of its task. `forget` is
         called when nobody came."""
+        if task_id in self._prepared:
+            return False
         follower, first = self._add(task_id, Follower(prepared=True))
         self._prepared[task_id] = follower
 

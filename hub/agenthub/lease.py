@@ -59,6 +59,7 @@ class LeaseKeeper:
         self.window_seconds = lease_seconds - margin_seconds
         self._held: dict[Lease, Held] = {}
         self._hurry = asyncio.Event()
+        self._taken = asyncio.Event()
 
     @contextmanager
     def holding(
@@ -71,6 +72,8 @@ class LeaseKeeper:
     ) -> Generator[None]:
         """Keep a lease for the time of the context. `since` is when its claim was sent."""
         self._held[lease] = Held(lease, since + self.window_seconds, lost, cancel)
+        # its trust may end before that of the others
+        self._taken.set()
         try:
             yield
         finally:
@@ -81,49 +84,63 @@ class LeaseKeeper:
         self._hurry.set()
 
     async def run(self) -> None:
-        """Renew and distrust, for ever."""
+        """Renew and distrust, for ever: a renewal that hangs must not keep us from distrusting."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renewing(), name="renewing")
+            group.create_task(self._distrusting(), name="distrusting")
+
+    async def _renewing(self) -> None:
+        due = self.clock.monotonic() + self.renew_seconds
         while True:
-            await self._pause()
+            await _within(self._hurry, due - self.clock.monotonic())
+            due = self.clock.monotonic() + self.renew_seconds
             await self.renew()
 
-    async def _pause(self) -> None:
-        """Until the next renewal is due, or the trust in a lease ends, or someone is in a hurry."""
-        now = self.clock.monotonic()
-        ends = min(
-            (h.trusted_until for h in self._held.values() if not h.gone),
-            default=now + self.renew_seconds,
-        )
-        pause = max(0.0, min(self.renew_seconds, ends - now))
-        try:
-            async with asyncio.timeout(pause):
-                await self._hurry.wait()
-        except TimeoutError:
-            pass
-        self._hurry.clear()
+    async def _distrusting(self) -> None:
+        while True:
+            ends = self.distrust()
+            await _within(self._taken, None if ends is None else ends - self.clock.monotonic())
 
     async def renew(self) -> None:
-        """One round: renew what is held, and let go of what is lost or no longer to be trusted."""
+        """One round: renew what is held, and let go of what is lost."""
         held = {lease: h for lease, h in self._held.items() if not h.gone}
-        if held:
-            sent = self.clock.monotonic()
-            try:
-                async with asyncio.timeout(self.renew_seconds):
-                    renewals = await self.queue.renew(list(held), lease=self.lease)
-            except Exception as failed:  # whatever it was, the trust window decides
-                log.warning("leases could not be renewed: %s", failed or type(failed).__name__)
-            else:
-                kept = {r.lease: r for r in renewals}
-                for lease, h in held.items():
-                    renewal = kept.get(lease)
-                    if renewal is None:
-                        if lease in self._held:
-                            h.let_go()
-                        continue
-                    h.trusted_until = sent + self.window_seconds
-                    if renewal.cancel is not None and lease in self._held:
-                        h.cancel(renewal.cancel)
+        if not held:
+            return
+        sent = self.clock.monotonic()
+        try:
+            async with asyncio.timeout(self.renew_seconds):
+                renewals = await self.queue.renew(list(held), lease=self.lease)
+        except Exception as failed:  # whatever it was, the trust window decides
+            log.warning("leases could not be renewed: %s", failed or type(failed).__name__)
+            return
+        kept = {r.lease: r for r in renewals}
+        for lease, h in held.items():
+            if lease not in self._held or h.gone:
+                continue
+            renewal = kept.get(lease)
+            if renewal is None:
+                h.let_go()
+                continue
+            h.trusted_until = sent + self.window_seconds
+            if renewal.cancel is not None:
+                h.cancel(renewal.cancel)
+
+    def distrust(self) -> float | None:
+        """Let go of what is no longer to be trusted; returns when the next trust ends."""
         now = self.clock.monotonic()
-        for h in list(self._held.values()):
-            if now >= h.trusted_until and not h.gone:
+        trusted = [h for h in self._held.values() if not h.gone]
+        for h in trusted:
+            if now >= h.trusted_until:
                 log.warning("run %s: the lease can no longer be trusted; stopping", h.lease.run_id)
                 h.let_go()
+        return min((h.trusted_until for h in trusted if not h.gone), default=None)
+
+
+async def _within(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for an event, but not longer; takes it back."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()

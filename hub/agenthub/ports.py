@@ -85,6 +85,10 @@ class RunStore(Protocol):
         """
         ...
 
+    async def executing(self, tenant: str, thread_id: UUID) -> str | None:
+        """The worker that executes a run of the thread now, if one does."""
+        ...
+
     async def get(self, tenant: str, run_id: UUID) -> Run | None: ...
 
     async def list(
@@ -151,6 +155,7 @@ class ThreadStore(Protocol):
         *,
         metadata: JsonObject | None = None,
         status: str | None = None,
+        agent: str | None = None,
         limit: int = 10,
         offset: int = 0,
     ) -> Sequence[Thread]: ...

@@ -90,16 +90,19 @@ def read_project(target: Path) -> Project:
 def _from_toml(file: Path) -> Project:
     try:
         body = tomllib.loads(file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise Invalid(f"{file.name} is not valid TOML: {error}") from None
     _only(body, TOP_KEYS, file.name)
     sources: list[AgentSource] = []
-    for name, agent in cast("dict[str, Any]", body.get("agents", {})).items():
+    for name, agent in _table(body, "agents", file.name).items():
         where = f"[agents.{name}] in {file.name}"
         if not isinstance(agent, dict) or "path" not in agent:
             raise Invalid(f"{where} needs a path")
         fields = cast("dict[str, Any]", agent)
         _only(fields, AGENT_KEYS, where)
+        for key in ("description", "environment"):
+            if not isinstance(fields.get(key, ""), str):
+                raise Invalid(f"{where}: {key} is a text")
         if fields.get("task", "optional") not in ("forbidden", "optional", "required"):
             raise Invalid(f"{where}: task is forbidden, optional or required")
         path, object_ = _split(file.parent, str(fields["path"]), where)
@@ -119,20 +122,25 @@ def _from_toml(file: Path) -> Project:
 
 def _from_langgraph(file: Path) -> Project:
     try:
-        body = cast("dict[str, Any]", json.loads(file.read_text("utf-8")))
+        loaded: Any = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise Invalid(f"{file.name} is not valid JSON: {error}") from None
+    if not isinstance(loaded, dict):
+        raise Invalid(f"{file.name} is not a JSON object")
+    body = cast("dict[str, Any]", loaded)
     for later in ("auth", "encryption"):
         if later in body:
             raise Invalid(
                 f"{file.name}: {later!r} is not supported yet; remove it to start without it"
             )
     sources: list[AgentSource] = []
-    for name, graph in cast("dict[str, Any]", body.get("graphs", {})).items():
-        spec: dict[str, Any] = {"path": graph} if isinstance(graph, str) else graph
-        path, object_ = _split(
-            file.parent, str(spec.get("path", "")), f"graphs.{name} in {file.name}"
-        )
+    for name, graph in _table(body, "graphs", file.name).items():
+        spec: Any = {"path": graph} if isinstance(graph, str) else graph
+        where = f"graphs.{name} in {file.name}"
+        if not isinstance(spec, dict) or "path" not in spec:
+            raise Invalid(f"{where} needs a path")
+        spec = cast("dict[str, Any]", spec)
+        path, object_ = _split(file.parent, str(spec["path"]), where)
         sources.append(
             AgentSource(
                 file=path, object=object_, name=slug(name), description=spec.get("description")
@@ -148,9 +156,11 @@ def _from_langgraph(file: Path) -> Project:
 
 
 def _index(root: Path, store: Any, where: str) -> dict[str, Any] | None:
-    if not store or not store.get("index"):
+    if not store:
         return None
-    index = dict(cast("dict[str, Any]", store["index"]))
+    index = dict(_table(_table({"store": store}, "store", where), "index", where))
+    if not index:
+        return None
     if not isinstance(index.get("dims"), int) or not isinstance(index.get("embed"), str):
         raise Invalid(
             f"{where}: store.index needs dims (a number) and embed (FILE:NAME or a model)"
@@ -184,6 +194,13 @@ def _env(root: Path, env: Any) -> dict[str, str]:
         if equals and not key.startswith("#"):
             pairs[key.removeprefix("export ").strip()] = value.strip().strip("\"'")
     return pairs
+
+
+def _table(body: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    found: Any = body.get(key) or {}
+    if not isinstance(found, dict):
+        raise Invalid(f"{where}: {key} is not a table of names")
+    return cast("dict[str, Any]", found)
 
 
 def _only(body: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -163,6 +163,10 @@ class Hub:
         run = await self.runs.create(new)
         if run.run_id == new.run_id:
             await self.doorbell.ring([work_topic(run.agent)])
+            if new.multitask in ("interrupt", "rollback"):
+                worker_id = await self.runs.executing(new.tenant, new.thread_id)
+                if worker_id is not None:
+                    await self.doorbell.ring([control_topic(worker_id)])
         return run
 
     # --- cancelling -----------------------------------------------------------------------------

@@ -185,6 +185,10 @@ class Worker:
         for attempt in list(self._attempts.values()):
             attempt.stop("drain")
         if self._attempts:
-            await asyncio.wait(list(self._attempts))
+            # a database that is away cannot take them back; after a lease there is nothing to give
+            patience = self.config.cancel_grace_seconds + self.config.lease_seconds
+            await asyncio.wait(list(self._attempts), timeout=patience)
+        for task in list(self._attempts):
+            task.cancel()
         # what was given back is claimable: wake the workers that stay
         await self.doorbell.ring(work_topic(agent) for agent in self.agents)

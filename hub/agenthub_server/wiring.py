@@ -6,15 +6,15 @@ worker adds the engine. Nothing else in the code base knows which class implemen
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from agenthub.background import Loop, in_background
 from agenthub.catalogue import Agents
 from agenthub.clock import SystemClock
 from agenthub.config import Config
@@ -42,8 +42,6 @@ from agenthub_redis import open_redis
 if TYPE_CHECKING:
     from agenthub_langgraph.discovery import Discovered
 
-Loop = Callable[[], Awaitable[None]]
-
 
 @dataclass(frozen=True, slots=True)
 class Wakeups:
@@ -61,6 +59,8 @@ async def open_wakeups(config: Config) -> AsyncGenerator[Wakeups]:
         assert config.database_url is not None
         notifier = Notifier(config.database_url, refresh_seconds=5.0)
         yield Wakeups(notifier, notifier, [notifier.run])
+        # what the last moments queued, since the loop has ended
+        await notifier.flush()
         return
     async with open_redis(config.redis_url) as (doorbell, tail):
         yield Wakeups(doorbell, tail, [doorbell.run, tail.run])
@@ -153,19 +153,3 @@ async def publish(
         failures=found.failures,
     )
     tail.announce(CATALOGUE_TOPIC)
-
-
-@asynccontextmanager
-async def in_background(*loops: Loop) -> AsyncGenerator[None]:
-    """Run loops for the time of the context; one that breaks ends the process with it."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_forever(loop)) for loop in loops]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-
-
-async def _forever(loop: Loop) -> None:
-    await loop()

@@ -54,10 +54,14 @@ class Threads(Api):
 
     async def search(self, request: Request) -> Response:
         body = await read(request, ThreadSearch, self.max_body_bytes)
+        # a thread's agent is shown in its metadata, so it is searched for there
+        wanted = dict(body.metadata or {})
+        agent = wanted.pop("graph_id", None) or wanted.pop("assistant_id", None)
         found = await self.hub.threads.search(
             self.who(request).tenant,
-            metadata=body.metadata,
+            metadata=wanted or None,
             status=body.status,
+            agent=None if agent is None else self.hub.agent(str(agent)).name,
             limit=body.limit + 1,
             offset=body.offset,
         )

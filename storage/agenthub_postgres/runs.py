@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg import Record
 
-from agenthub.errors import Conflict, NotFound
+from agenthub.errors import Conflict, KeyReused, NotFound
 from agenthub.interrupts import unknown
 from agenthub.json import dumps, loads, text
 from agenthub.ports import Cancelled, NewRun
@@ -110,6 +110,10 @@ DROP_EXPIRED_KEY = """
 delete from idempotency where tenant_id = $1 and key = $2 and expires_at <= now()
 """
 
+EXECUTING = """
+select worker_id from runs where tenant_id = $1 and thread_id = $2 and status = 'running'
+"""
+
 GET = f"select {RUN_COLUMNS}, r.output from runs r where r.tenant_id = $1 and r.run_id = $2"
 
 LIST = f"""
@@ -176,7 +180,7 @@ class PostgresRuns:
             await self.db.fetch(DROP_EXPIRED_KEY, new.tenant, new.idempotency_key)
             return None
         if record["request_hash"] != new.request_hash:
-            raise Conflict("this idempotency key was already used for a different request")
+            raise KeyReused("this idempotency key was already used for a different request")
         run = await self.get(new.tenant, record["run_id"])
         if run is None:
             raise NotFound("the run of this idempotency key has been deleted")
@@ -230,6 +234,10 @@ class PostgresRuns:
                 # raised inside, so that the cancellations are undone
                 raise Conflict(f"thread {str(new.thread_id)!r} changed meanwhile; try again")
         return run_of(row)
+
+    async def executing(self, tenant: str, thread_id: UUID) -> str | None:
+        row = await self.db.row(EXECUTING, tenant, thread_id, again=True)
+        return None if row is None else row["worker_id"]
 
     async def get(self, tenant: str, run_id: UUID) -> Run | None:
         row = await self.db.row(GET, tenant, run_id, again=True)

@@ -31,7 +31,7 @@ SEARCH = """
 select t.*, r.output, r.error from threads t
   left join runs r on r.tenant_id = t.tenant_id and r.run_id = t.last_run
  where t.tenant_id = $1 and not t.ephemeral
-   and ($2::jsonb is null or t.metadata @> $2) and ($3::text is null or t.status = $3)
+   and ($2::jsonb is null or t.metadata @> $2) and ($3::text is null or t.status = $3) and ($6::text is null or t.agent = $6)
  order by t.created_at desc, t.thread_id limit $4 offset $5
 """
 
@@ -112,11 +112,14 @@ class PostgresThreads:
         *,
         metadata: JsonObject | None = None,
         status: str | None = None,
+        agent: str | None = None,
         limit: int = 10,
         offset: int = 0,
     ) -> Sequence[Thread]:
         contains = None if metadata is None else text(metadata)
-        rows = await self.db.fetch(SEARCH, tenant, contains, status, limit, offset, again=True)
+        rows = await self.db.fetch(
+            SEARCH, tenant, contains, status, limit, offset, agent, again=True
+        )
         return [thread_of(row) for row in rows]
 
     async def update(self, tenant: str, thread_id: UUID, *, metadata: JsonObject) -> Thread | None:

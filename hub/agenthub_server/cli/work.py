@@ -6,6 +6,9 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import uvloop
@@ -15,6 +18,9 @@ from agenthub.project import Project, read_project
 from agenthub_langgraph.discovery import discover
 from agenthub_server.cli.signals import stop_on_signals
 from agenthub_server.wiring import open_worker
+
+ORPHAN_SECONDS = 8.0
+"""How long a worker outlives whoever started it."""
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
@@ -49,9 +55,15 @@ def _stop_with_stdin(stopping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     stdin = sys.stdin.fileno()
 
-    def readable() -> None:
-        if not os.read(stdin, 1024):
-            loop.remove_reader(stdin)
-            stopping.set()
+    def watch() -> None:
+        # not through the file object, whose lock a thread may not hold while the interpreter ends
+        while os.read(stdin, 1024):
+            pass
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(stopping.set)
+        # the database went with them, most likely, and an agent may block the event loop: what cannot
+        # be given back expires
+        time.sleep(ORPHAN_SECONDS)
+        os._exit(1)
 
-    loop.add_reader(stdin, readable)
+    threading.Thread(target=watch, name="stdin", daemon=True).start()

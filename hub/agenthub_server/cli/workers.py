@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import (
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS = 0.5
 LAST_BACKOFF_SECONDS = 15.0
 STOP_SECONDS = 30.0
+RESTART_SECONDS = 10.0
+"""How long a worker that is replaced may take to drain."""
 READY = b"worker "
 """How the line begins that a worker prints when its agents are published."""
 STEADY_SECONDS = 10.0
@@ -44,7 +47,8 @@ class WorkerProcess:
         self.variables = variables
         self.ready = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
-        self._replaced = False
+        self._forwarding: asyncio.Task[None] | None = None
+        self._replaced = asyncio.Event()
 
     async def run(self) -> None:
         """Start it, and again whenever it ends."""
@@ -53,11 +57,12 @@ class WorkerProcess:
         try:
             while True:
                 started = clock()
+                self._replaced.clear()
                 self._process = await self._start()
-                await self._forward(self._process)
+                # apart: what the worker has started may hold its output open after it
+                self._forwarding = asyncio.create_task(self._forward(self._process))
                 code = await self._process.wait()
-                if self._replaced:
-                    self._replaced = False
+                if self._replaced.is_set():
                     backoff = FIRST_BACKOFF_SECONDS
                     continue
                 if clock() - started > STEADY_SECONDS:
@@ -68,10 +73,15 @@ class WorkerProcess:
                     code,
                     backoff,
                 )
-                await asyncio.sleep(backoff)
+                # new code may be the cure: it is tried at once
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(backoff):
+                        await self._replaced.wait()
                 backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
         finally:
             await self._stop()
+            if self._forwarding is not None:
+                self._forwarding.cancel()
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -94,17 +104,21 @@ class WorkerProcess:
     async def _forward(self, process: asyncio.subprocess.Process) -> None:
         """Pass on what it prints, and notice when it has published its agents."""
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            sys.stdout.write(line.decode(errors="replace"))
+        # in pieces, not lines: an agent may print a line of any length
+        while piece := await process.stdout.read(65536):
+            sys.stdout.write(piece.decode(errors="replace"))
             sys.stdout.flush()
-            if line.startswith(READY):
+            if piece.startswith(READY) or b"\n" + READY in piece:
                 self.ready.set()
 
     def restart(self) -> None:
         """Replace it by one with the present code."""
-        if self._process is not None and self._process.returncode is None:
-            self._replaced = True
-            self._process.terminate()
+        self._replaced.set()
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
+            # an agent that blocks the event loop would keep the old code for ever
+            asyncio.get_running_loop().call_later(RESTART_SECONDS, _kill, process)
 
     async def _stop(self) -> None:
         process = self._process
@@ -116,6 +130,11 @@ class WorkerProcess:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
 
 
 async def restart_on_changes(root: Path, workers: list[WorkerProcess]) -> None:
