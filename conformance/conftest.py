@@ -123,7 +123,9 @@ async def hubs(postgres: Postgres, valkey: Valkey, template: str) -> AsyncGenera
             if agents not in urls:
                 name = f"hub_{agents.stem}"
                 admin = await asyncpg.connect(postgres.url("postgres"))
-                await admin.execute(f"create database {name} template {template} strategy file_copy")
+                await admin.execute(
+                    f"create database {name} template {template} strategy file_copy"
+                )
                 await admin.close()
                 config = hub.settings(
                     postgres.url(name), valkey.url(1 + len(urls)), drain_seconds=0.0

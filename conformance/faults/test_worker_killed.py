@@ -1,0 +1,140 @@
+"""A worker killed in the middle of a run costs seconds, and no reader sees more than that."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from agenthub_postgres.payload import unpack
+from faults import clients
+from faults.cluster import Cluster, ids
+from protocols import a2a_client, mcp_client
+from testkit.waiting import eventually
+
+ALL = list(range(1, 11))
+# every run of the test has told that its fifth step began
+ALL_TOLD_STEP_5 = """
+select count(*) = (select count(*) from runs) from events
+ where kind = 'custom' and convert_from(substr(data, 2), 'utf8')::jsonb->>'step' = '5'
+"""
+
+
+async def committed_steps(hub: Cluster, agent: str, run_id: str, *, epoch: int) -> set[int]:
+    """The steps whose result an attempt stored."""
+    if agent == "ten_steps":
+        rows = await hub.rows(
+            "select metadata->>'step' as step from checkpoints where run_id = $1 and epoch = $2",
+            run_id,
+            epoch,
+        )
+        return {int(row["step"]) for row in rows if int(row["step"]) > 0}
+    rows = await hub.rows(
+        """select w.type, w.data from checkpoint_writes w
+             join checkpoints c using (tenant_id, thread_id, ns, checkpoint_id)
+            where c.run_id = $1 and w.epoch = $2 and w.channel = '__return__'""",
+        run_id,
+        epoch,
+    )
+    values = [JsonPlusSerializer().loads_typed((r["type"], unpack(r["data"]))) for r in rows]
+    return {value["step"] for value in values if "step" in value}
+
+
+async def committed(hub: Cluster, agent: str, run: dict[str, Any], step: int) -> None:
+    """Wait until the first attempt's result of a step is stored."""
+
+    async def stored() -> bool:
+        return step in await committed_steps(hub, agent, run["run_id"], epoch=1)
+
+    await eventually(stored)
+
+
+@pytest.mark.parametrize("agent", ["ten_steps", "ten_tasks"])
+async def test_another_worker_finishes_within_three_seconds_and_repeats_nothing_committed(
+    hub: Cluster, agent: str
+) -> None:
+    await hub.start()
+    journal = hub.journal()
+    run = await clients.start(hub.url, agent, journal.order(5))
+    await committed(hub, agent, run, 4)
+    victim = hub.worker_of(await journal.reached(5))
+    killed_at = time.time()
+    victim.signal(signal.SIGKILL)
+    recovered_at = await hub.recovered(run["run_id"], within=10)
+    journal.open(5)
+    print(f"recovery of {agent}: {recovered_at - killed_at:.2f} s")
+    assert (await clients.output(hub.url, run))["done"] == ALL
+    kept = await committed_steps(hub, agent, run["run_id"], epoch=1)
+    executions = journal.executions()
+    assert {step: executions[step] for step in kept} == dict.fromkeys(kept, 1)
+    assert set(executions) == set(ALL)
+    assert recovered_at - killed_at <= 3
+    await hub.holds()
+
+
+@pytest.mark.slow
+async def test_with_the_default_settings_another_worker_goes_on_within_twenty_seconds(
+    hub: Cluster,
+) -> None:
+    hub.settings.clear()
+    await hub.start()
+    journal = hub.journal()
+    run = await clients.start(hub.url, "ten_steps", journal.order(5))
+    await committed(hub, "ten_steps", run, 4)
+    killed_at = time.time()
+    hub.worker_of(await journal.reached(5)).signal(signal.SIGKILL)
+    journal.open(5)
+    recovered_at = await hub.recovered(run["run_id"], within=30)
+    print(f"recovery with default settings: {recovered_at - killed_at:.2f} s")
+    assert recovered_at - killed_at <= 20
+    await hub.holds()
+
+
+async def test_clients_on_every_surface_see_one_gap_free_stream_and_one_result(
+    hub: Cluster,
+) -> None:
+    await hub.start(workers=1)
+    names = ("rest", "a2a", "modern", "handshake")
+    journals = {name: hub.journal(name) for name in names}
+    orders = {name: journal.order(5) for name, journal in journals.items()}
+    streamed, joined, sent, subscribed = ([], [], [], [])  # type: tuple[list[Any], ...]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(clients.stream(hub, orders["rest"], streamed))
+        sending = group.create_task(clients.send(hub, orders["a2a"], sent))
+        modern = group.create_task(clients.call(hub, orders["modern"], mcp_client.MODERN))
+        handshake = group.create_task(clients.call(hub, orders["handshake"], mcp_client.LEGACY))
+        for journal in journals.values():
+            await journal.reached(5)
+        await hub.worker()
+        await eventually(lambda: hub.value(ALL_TOLD_STEP_5))
+        run = dict((await hub.rows("select * from runs where origin->>'protocol' = 'rest'"))[0])
+        run_id = str(run["run_id"])
+        group.create_task(clients.join(hub.url, run, joined))
+        subscribing = group.create_task(clients.subscribe(hub.url, run_id, subscribed))
+        await eventually(lambda: joined and subscribed)
+        hub.workers[0].signal(signal.SIGKILL)
+        for journal in journals.values():
+            journal.open(5)
+
+    log = [row["seq"] for row in await hub.log(run_id)]
+    for stream in (streamed, joined):
+        assert ids(stream) == log
+        assert [p.data["attempt"] for p in stream if p.event == "metadata"] == [1, 2]
+        assert [p.data["status"] for p in stream if p.event == "end"] == ["success"]
+        assert [p.data["done"] for p in stream if p.event == "values"][-1] == ALL
+    said = "".join(f"step-{step};" for step in ALL)
+    for events, task in ((sent, await sending), (subscribed, await subscribing)):
+        assert clients.told(events) == a2a_client.text(task, "output") == said
+        assert a2a_client.data(task)["done"] == ALL
+        kinds = a2a_client.kinds(events)
+        assert kinds[-2:] == ["result", "COMPLETED"]
+        assert kinds.count("result") == kinds.count("COMPLETED") == 1
+    for result, heard in (await modern, await handshake):
+        assert not result.is_error
+        assert result.structured_content["done"] == ALL
+        assert heard.numbers == sorted(set(heard.numbers))
+    await hub.holds()
