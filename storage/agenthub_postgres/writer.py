@@ -144,7 +144,9 @@ class GroupWriter:
             try:
                 await self._write(group)
             except BROKEN as broken:
-                log.warning("the write connection broke (%s); trying again", broken)
+                if not self._doubtful:
+                    reason = str(broken) or type(broken).__name__
+                    log.warning("the write connection broke (%s); trying until it holds", reason)
                 self._doubtful = True
                 await self._drop_connection()
                 await asyncio.sleep(RECONNECT_SECONDS)
