@@ -116,6 +116,7 @@ def test_a_file_may_be_called_like_a_module_of_python(tmp_path: Path) -> None:
     discovered = found(write(tmp_path, types=FLOW.format(name="one"), wave=FLOW.format(name="two")))
     assert list(discovered.graphs) == ["one", "two"]
     assert sys.modules["types"] is types
+    assert "wave" not in sys.modules, "whoever imports it later would get the agent's file"
 
 
 def test_a_file_may_import_its_neighbours(tmp_path: Path) -> None:

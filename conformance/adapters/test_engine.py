@@ -111,9 +111,10 @@ async def test_what_an_agent_is_told_about_its_run(core: Core) -> None:
         return {}
 
     stage = Stage(core, chain(node))
-    how = {"configurable": {"user": "u", "thread_id": "mine", "__pregel_resuming": True}}
+    how = {"configurable": {"user": "u", "thread_id": "mine", "__pregel_checkpointer": False}}
     run = await stage.run({"log": []}, config=how)
     assert run.status == "success", run.error
+    assert await stage.history(run), "a caller took the checkpointer away"
     assert seen["user"] == "u"
     assert seen["thread_id"] == str(run.thread_id)
     assert (seen["run_id"], seen["task_id"]) == (str(run.run_id), str(run.task_id))

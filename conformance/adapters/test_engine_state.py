@@ -147,6 +147,27 @@ async def test_an_answer_is_not_lost_with_the_attempt_that_took_it(
     assert (run.status, run.output) == ("success", {"log": ["yes", 2]})
 
 
+async def test_a_second_attempt_of_a_fork_goes_on_at_its_head_and_does_not_fork_again(
+    core: Core,
+) -> None:
+    steps = Steps(blocks=False)
+    stage = Stage(core, graph(steps))
+    first = await stage.run({"log": []})
+    at = next(s for s in await stage.history(first) if s.next == ("n1",))
+    steps.blocks = True
+    steps.ran.clear()
+    fork = _request(None, "sync", checkpoint_id=at.checkpoint_id)
+    await core.create(first.thread_id, request=fork)
+    _, running = await stage.begin()
+    async with asyncio.timeout(10):
+        await steps.blocked.wait()
+    await stage.crash(running)
+    steps.blocks = False
+    run = await stage.attempt()
+    assert (run.status, run.output) == ("success", {"log": [0, 1, 2, 3, 4]})
+    assert steps.ran == [1, 2, 2, 3, 4]
+
+
 async def test_a_second_attempt_on_a_thread_with_history_still_gets_its_input(core: Core) -> None:
     steps = Steps(blocks=False)
     stage = Stage(core, graph(steps))

@@ -14,6 +14,9 @@ from typing import Any, ParamSpec
 
 P = ParamSpec("P")
 
+LONGEST_SECONDS = 100_000
+"""Of virtual time: a test that waits for what never comes ends there."""
+
 
 class _Selector(selectors.DefaultSelector):
     """Never waits: it asks the loop to move its clock."""
@@ -56,10 +59,14 @@ class LoopClock:
 def virtual(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Run an asynchronous test in virtual time."""
 
+    async def bounded(*args: P.args, **kwargs: P.kwargs) -> None:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            await test(*args, **kwargs)
+
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(test(*args, **kwargs))
+            runner.run(bounded(*args, **kwargs))
 
     return run
 

@@ -199,12 +199,12 @@ async def test_a_late_answer_does_not_give_a_distrusted_lease_back() -> None:
     async def late() -> None:
         await asyncio.sleep(RENEW - 0.1)
 
-    queue, holder = FakeQueue(), Holder()
-    async with keeping(queue, holder):
-        queue.ask_renew = away
-        await asyncio.sleep(WINDOW - 3)
+    queue, holder = FakeQueue(ask_renew=away), Holder()
+    async with keeping(queue, holder) as keeper:
+        await asyncio.sleep(WINDOW - 1)
         queue.ask_renew = late
         queue.cancels[holder.lease] = "interrupt"
+        keeper.hurry()
         await asyncio.sleep(600)
         assert holder.lost_at == [WINDOW]
         assert holder.cancels == []
@@ -228,13 +228,14 @@ async def test_a_lease_that_is_not_held_any_more_is_told_nothing() -> None:
     async def slow() -> None:
         await asyncio.sleep(1)
 
-    queue, holder = FakeQueue(ask_renew=slow), Holder()
-    async with keeping(queue, holder):
-        queue.cancels[holder.lease] = "interrupt"
-        await asyncio.sleep(RENEW + 0.5)
-    # its run ended while the renewal was under way
-    assert holder.lost_at == []
-    assert holder.cancels == []
+    queue, kept, ended = FakeQueue(ask_renew=slow), Holder(), Holder()
+    async with keeping(queue, kept) as keeper:
+        with keeper.holding(ended.lease, since=1000, lost=ended.lost, cancel=ended.cancel):
+            await asyncio.sleep(RENEW + 0.5)
+        # its run ended while the renewal was under way
+        await asyncio.sleep(60)
+        assert ended.lost_at == []
+        assert kept.lost_at == []
 
 
 @virtual

@@ -53,6 +53,8 @@ class Attempt:
         # a run that was to be cancelled when its worker died is not executed again
         self._stop: Stop | None = claimed.cancel
         self._work: asyncio.Task[Finish] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._abandoned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def lost(self) -> None:
         """The lease is gone."""
@@ -69,6 +71,13 @@ class Attempt:
             self._stop = why
             if self._work is not None and first:
                 self._work.cancel()
+                loop = asyncio.get_running_loop()
+                self._patience = loop.call_later(self.cancel_grace_seconds, self._abandon)
+
+    def _abandon(self) -> None:
+        """The agent does not listen: leave it behind. Its lease is what stops its writes."""
+        if not self._abandoned.done():
+            self._abandoned.set_result(None)
 
     async def run(self) -> list[str]:
         """Execute and end the run; returns agents whose next run became ready."""
@@ -101,13 +110,13 @@ class Attempt:
         )
         self._work = work
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([work, self._abandoned], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             work.cancel()
             raise
         finally:
-            if self._stop is not None and not work.done():
-                await asyncio.wait([work], timeout=self.cancel_grace_seconds)
+            if self._patience is not None:
+                self._patience.cancel()
         return self._outcome(work)
 
     def _outcome(self, work: asyncio.Task[Finish]) -> Finish | None:

@@ -40,6 +40,7 @@ class Progress:
         self.heartbeat_seconds = heartbeat_seconds
         self._message = "working"
         self._steps = 0
+        self._sent = 0
         self._news = asyncio.Event()
 
     def saw(self, event: Event) -> None:
@@ -57,17 +58,29 @@ class Progress:
 
     async def run(self) -> None:
         """Report until cancelled."""
-        sent = 0
         while True:
             try:
                 async with asyncio.timeout(self.heartbeat_seconds):
                     await self._news.wait()
             except TimeoutError:
                 pass  # nothing new: a heartbeat with the last message
-            self._news.clear()
-            sent += 1
-            await self.report(sent, None, self._message)
+            await self._send()
             await asyncio.sleep(self.pace_seconds)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was reported."""
+        return self._sent > 0
+
+    async def last(self) -> None:
+        """Report what a call that was quicker than the pace would otherwise keep to itself."""
+        if self._news.is_set():
+            await self._send()
+
+    async def _send(self) -> None:
+        self._news.clear()
+        self._sent += 1
+        await self.report(self._sent, None, self._message)
 
 
 @asynccontextmanager
@@ -80,6 +93,8 @@ async def reporting(caller: Caller) -> AsyncGenerator[Progress | None]:
     sending = asyncio.create_task(progress.run())
     try:
         yield progress
+        if not progress.begun:
+            await progress.last()
     finally:
         sending.cancel()
         await asyncio.wait([sending])
