@@ -67,7 +67,7 @@ CASES: list[tuple[Any, Any]] = [
     (date(2026, 1, 2), None),
     (timedelta(seconds=5), None),
     (Decimal("1.50"), "1.50"),
-    (Path("/tmp/x"), None),
+    (Path("some/x"), None),
     (Colour.RED, "red"),
     (Point(x=1, inner={"at": AT, "raw": b"a"}), None),
     (Pair(1, Point(x=2)), {"a": 1, "b": {"x": 2, "inner": {}}}),

@@ -16,7 +16,13 @@ T = TypeVar("T")
 _PAUSE_SECONDS = 0.005
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0) -> T:
+PATIENCE_SECONDS = 60.0
+"""A guard against waiting for ever on a busy machine, and no measure: a test that promises a time says so."""
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], *, within: float = PATIENCE_SECONDS
+) -> T:
     """The first truthy result of `condition`, which may be a coroutine function.
 
     Raises:
@@ -32,7 +38,7 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
-def eventually_sync(condition: Callable[[], T], *, within: float = 10.0) -> T:
+def eventually_sync(condition: Callable[[], T], *, within: float = PATIENCE_SECONDS) -> T:
     """`eventually` for code without an event loop."""
     deadline = time.monotonic() + within
     while True:
