@@ -151,10 +151,10 @@ async def checkpoint_ids(core: Core, thread_id: UUID) -> list[str]:
 
 
 async def test_a_claim_raises_the_epoch_and_hands_over_the_request(core: Core) -> None:
-    run = await core.create(subject="ann", metadata={"k": 1}, ephemeral=True)
+    run = await core.create(subject="ann", metadata={"k": 1})
     claimed = await core.claim_one(worker_id="w7")
     assert (claimed.lease.run_id, claimed.lease.epoch) == (run.run_id, 1)
-    assert (claimed.subject, claimed.metadata, claimed.ephemeral) == ("ann", {"k": 1}, True)
+    assert (claimed.subject, claimed.metadata) == ("ann", {"k": 1})
     assert claimed.request.input == {"n": 1}
     assert (claimed.last_seq, claimed.has_state) == (0, False)
     assert (await core.run(run)).started_at is not None

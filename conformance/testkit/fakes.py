@@ -31,7 +31,6 @@ def claimed(agent: str = AGENT, **changes: Any) -> Claimed:
         metadata={},
         last_seq=0,
         has_state=False,
-        ephemeral=False,
         created_at=datetime.now(UTC),
     )
     return replace(made, **changes)

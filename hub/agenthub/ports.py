@@ -235,7 +235,6 @@ class Claimed:
     metadata: JsonObject
     last_seq: int
     has_state: bool
-    ephemeral: bool
     cancel: CancelAction | None = None
     failures: int = 0
     created_at: datetime

@@ -41,7 +41,6 @@ update runs r
 returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
           r.metadata, r.failures, r.created_at, r.cancel_action,
           -- each by its whole key: see `fenced` on plans
-          (select t.ephemeral from threads t where t.tenant_id = r.tenant_id and t.thread_id = r.thread_id) as ephemeral,
           case when r.epoch = 1 and r.kind = 'input' then 0 else
             coalesce((select max(e.seq) from events e where e.tenant_id = r.tenant_id and e.task_id = r.task_id), 0)
           end as last_seq,
@@ -236,7 +235,6 @@ def _claimed(row: Record) -> Claimed:
         metadata=loads(row["metadata"]),
         last_seq=row["last_seq"],
         has_state=row["has_state"],
-        ephemeral=row["ephemeral"],
         cancel=row["cancel_action"],
         failures=row["failures"],
         created_at=row["created_at"],
