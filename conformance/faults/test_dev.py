@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -216,7 +217,10 @@ async def refused(project: Path, command: list[str], **env: str) -> str:
 
 def listening(pid: int) -> int | None:
     """The port that a process listens on."""
-    links = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").glob("*")}
+    links = set[str]()
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it was closed in the meantime
+            links.add(os.readlink(link))
     for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]:
         fields = line.split()
         if fields[3] == "0A" and f"socket:[{fields[9]}]" in links:
