@@ -26,7 +26,7 @@ from agenthub.errors import LeaseLost
 from agenthub.ids import ASSISTANT_NAMESPACE, assistant_id
 from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject, loads
-from agenthub.ports import CheckpointStore, CheckpointView, Claimed, Finish, LeaseWriter
+from agenthub.ports import CheckpointStore, Claimed, Finish, LeaseWriter
 from agenthub.recorder import Recorder
 from agenthub.threads import StepView
 from agenthub_langgraph.encode import encode
@@ -112,16 +112,16 @@ class LangGraphEngine:
         config["callbacks"] = [outcome.usage]
         try:
             given = await _input(saver, claimed, config)
-            await self._stream(graph, given, config, claimed, recorder, outcome)
+            await self._stream(graph, given, config, saver, claimed, recorder, outcome)
         except LeaseLost:
             raise
         except Exception as error:  # user code: its failure is a result
             log.info("run %s failed", claimed.lease.run_id, exc_info=error)
-            await self._view_head(graph, saver, config, claimed, paused=False)
+            await self._view_head(graph, saver, config, paused=False)
             return _failure(error, outcome.usage.total)
         interrupts: tuple[Interrupt, ...] = ()
         if outcome.paused:
-            interrupts = await self._view_head(graph, saver, config, claimed, paused=True)
+            interrupts = await self._view_head(graph, saver, config, paused=True)
         return _finished(outcome, interrupts, recorder)
 
     async def _stream(
@@ -129,6 +129,7 @@ class LangGraphEngine:
         graph: AnyGraph,
         given: Any,
         config: RunnableConfig,
+        saver: LeasedSaver,
         claimed: Claimed,
         recorder: Recorder,
         outcome: Outcome,
@@ -151,7 +152,7 @@ class LangGraphEngine:
             async for part in parts:
                 ns, mode, payload = part if request.subgraphs else ((), *part)
                 if mode == "checkpoints":
-                    self._view(claimed, payload)
+                    _view(saver, payload)
                 elif mode == "values" and not ns:
                     outcome.values, outcome.shown = payload, "values" in recorded
                 elif mode == "messages":
@@ -164,29 +165,11 @@ class LangGraphEngine:
                     )
                     await recorder.room()
 
-    def _view(self, claimed: Claimed, payload: JsonObject) -> None:
-        at = payload["config"]["configurable"]
-        steps = tuple(StepView(id=t["id"], name=t["name"]) for t in payload["tasks"])
-        if steps:
-            self._put_view(claimed, at.get("checkpoint_ns", ""), at["checkpoint_id"], steps)
-
-    def _put_view(
-        self, claimed: Claimed, ns: str, checkpoint_id: str, steps: tuple[StepView, ...]
-    ) -> None:
-        view = CheckpointView(
-            thread_id=str(claimed.thread_id), ns=ns, checkpoint_id=checkpoint_id, steps=steps
-        )
-        # its failure is the lease's, and every other write of this run will say so
-        self.writer.put_view(claimed.lease, view).add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )
-
     async def _view_head(
         self,
         graph: AnyGraph,
         saver: LeasedSaver,
         config: RunnableConfig,
-        claimed: Claimed,
         *,
         paused: bool,
     ) -> tuple[Interrupt, ...]:
@@ -207,8 +190,15 @@ class LangGraphEngine:
             for t in state.tasks
         )
         head = state.config.get("configurable", {})
-        self._put_view(claimed, "", head["checkpoint_id"], steps)
+        saver.put_view("", head["checkpoint_id"], steps)
         return questions
+
+
+def _view(saver: LeasedSaver, payload: JsonObject) -> None:
+    at = payload["config"]["configurable"]
+    steps = tuple(StepView(id=t["id"], name=t["name"]) for t in payload["tasks"])
+    if steps:
+        saver.view(at.get("checkpoint_ns", ""), at["checkpoint_id"], steps)
 
 
 def _serde(graph: AnyGraph) -> JsonPlusSerializer:

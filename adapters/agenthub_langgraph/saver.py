@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -34,16 +35,19 @@ from agenthub.ports import (
     Blob,
     CheckpointRow,
     CheckpointStore,
+    CheckpointView,
     Lease,
     LeaseWriter,
     StoredCheckpoint,
     Write,
     WritesRow,
 )
+from agenthub.threads import StepView
 from agenthub_langgraph.encode import encode
 
-EMPTY = "empty"
-"""The type of a channel that has a version and no value."""
+PLAIN_CHARACTERS = 200
+PLAIN_INTEGER = 2**53
+"""What a number in JSON may be for every reader."""
 
 
 class HubSaver(BaseCheckpointSaver[str]):
@@ -103,8 +107,10 @@ class HubSaver(BaseCheckpointSaver[str]):
     def _tuple(self, stored: StoredCheckpoint) -> CheckpointTuple:
         load = self.serde.loads_typed
         checkpoint = cast("Checkpoint", loads(stored.body))
-        checkpoint["channel_values"] = {
-            b.channel: load((b.type, b.data)) for b in stored.blobs if b.type != EMPTY
+        # a channel that has a version and no value is in neither
+        plain = checkpoint.get("channel_values") or {}
+        checkpoint["channel_values"] = plain | {
+            b.channel: load((b.type, b.data)) for b in stored.blobs
         }
         return CheckpointTuple(
             _config(stored.thread_id, stored.ns, stored.checkpoint_id),
@@ -195,16 +201,14 @@ class HubSaver(BaseCheckpointSaver[str]):
             for channel, version in checkpoint["channel_versions"].items():
                 if channel in values:
                     versions.setdefault(channel, version)
+        plain = {channel: value for channel, value in values.items() if _is_plain(value)}
         dump = self.serde.dumps_typed
         blobs = tuple(
-            Blob(
-                channel,
-                str(version),
-                *(dump(values[channel]) if channel in values else (EMPTY, b"")),
-            )
+            Blob(channel, str(version), *dump(values[channel]))
             for channel, version in versions.items()
+            if channel in values and channel not in plain
         )
-        body = {k: v for k, v in checkpoint.items() if k != "channel_values"}
+        body = {**checkpoint, "channel_values": plain}
         about = get_serializable_checkpoint_metadata(config, metadata)
         return CheckpointRow(
             thread_id=str(at["thread_id"]),
@@ -278,8 +282,12 @@ class LeasedSaver(HubSaver):
         self.lease = lease
         self.wait = wait
         self.on_lost = on_lost
+        self.thread_id = thread_id
         self._empty = None if has_state else thread_id
         self._pending: set[asyncio.Future[Sequence[str]]] = set()
+        # the newest checkpoint of each namespace, and views that came before their checkpoint
+        self._newest: dict[str, str] = {}
+        self._early: dict[str, tuple[str, tuple[StepView, ...]]] = {}
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         at = config.get("configurable", {})
@@ -292,8 +300,30 @@ class LeasedSaver(HubSaver):
         if self._pending:
             await asyncio.gather(*self._pending)
 
+    def view(self, ns: str, checkpoint_id: str, steps: tuple[StepView, ...]) -> None:
+        """Keep what is next at a checkpoint beside it. One that is not put (durability `exit`) keeps none."""
+        if self._newest.get(ns) != checkpoint_id:
+            self._early[ns] = (checkpoint_id, steps)
+            return
+        self.put_view(ns, checkpoint_id, steps)
+
+    def put_view(self, ns: str, checkpoint_id: str, steps: tuple[StepView, ...]) -> None:
+        """The same for a checkpoint that is stored already."""
+        assert self.thread_id is not None
+        view = CheckpointView(
+            thread_id=self.thread_id, ns=ns, checkpoint_id=checkpoint_id, steps=steps
+        )
+        # its failure is the lease's, and every other write of this run will say so
+        self.writer.put_view(self.lease, view).add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )
+
     async def _put(self, row: CheckpointRow) -> None:
         self._empty = None
+        self._newest[row.ns] = row.checkpoint_id
+        early = self._early.pop(row.ns, None)
+        if early is not None and early[0] == row.checkpoint_id:
+            row = replace(row, steps=early[1])
         await self._written(self.writer.put_checkpoint(self.lease, row, urgent=self.wait))
 
     async def _put_writes(self, row: WritesRow) -> None:
@@ -309,6 +339,18 @@ class LeasedSaver(HubSaver):
         self._pending.discard(written)
         if not written.cancelled() and isinstance(written.exception(), LeaseLost):
             self.on_lost()
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value stands in the checkpoint itself, which spares a row: the same in JSON as here,
+    and so small that repeating it in every checkpoint costs less. No float: jsonb may give an integer
+    back for it."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return True
+    if kind is int:
+        return -PLAIN_INTEGER < value < PLAIN_INTEGER
+    return kind is str and len(value) <= PLAIN_CHARACTERS and value.isprintable()
 
 
 def _config(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:

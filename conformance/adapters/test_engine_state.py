@@ -386,7 +386,7 @@ async def test_nothing_stored_is_a_pickle(core: Core) -> None:
     types = await core.rows(
         "select distinct type from checkpoint_blobs union select type from checkpoint_writes"
     )
-    assert {row["type"] for row in types} <= {"msgpack", "null", "empty", "bytes"}
+    assert {row["type"] for row in types} <= {"msgpack", "null", "bytes"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ STEPS = 6
 WRITTEN = """
 select (select count(*) from events) + (select count(*) from checkpoints)
      + (select count(*) from checkpoint_writes) + (select count(*) from checkpoint_blobs)
-     + (select count(*) from checkpoint_views)
 """
 
 

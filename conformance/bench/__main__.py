@@ -61,7 +61,13 @@ def servers(*, redis: bool) -> Generator[dict[str, int]]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         base = stack.enter_context(embedded(root))
-        env = {**os.environ, "DATABASE_URL": base.database_url, "PYTHONPATH": str(HERE.parent)}
+        env = {
+            **os.environ,
+            "DATABASE_URL": base.database_url,
+            "PYTHONPATH": os.pathsep.join(
+                [str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+        }
         env.pop("REDIS_URL", None)
         if redis and base.redis_url:
             env["REDIS_URL"] = base.redis_url

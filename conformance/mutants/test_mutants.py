@@ -34,13 +34,10 @@ class Mutant:
 
 
 FENCE_EPOCH = ("and r.epoch = h.epoch", "")
-FENCE_STATUS = (
-    "where r.status || '' = 'running' order by r.run_id for share",
-    "order by r.run_id for share",
-)
+FENCE_STATUS = ("and r.status = 'running'\n     offset 0 for share", "offset 0 for share")
 SHARE = ("for share of r", "")
 KEY_SHARE = ("for share of r", "for key share of r")
-BACKWARDS = ("order by r.run_id for share", "order by r.run_id desc for share")
+BACKWARDS = ("claims order by run_id", "claims order by run_id desc")
 NO_PROMOTION = ("order by p.run_id limit 1", "order by p.run_id limit 0")
 
 MUTANTS = [
@@ -51,7 +48,7 @@ MUTANTS = [
     Mutant("finish ignores the epoch", [(fenced, "FINISH", "and r.epoch = e.epoch", "")]),
     Mutant(
         "finish ignores the status",
-        [(fenced, "FINISH", "where r.status || '' = 'running' order by", "order by")],
+        [(fenced, "FINISH", "and r.status = 'running'\n     offset 0 for no key", "offset 0 for no key")],
     ),
     Mutant("renew ignores the epoch", [(queue, "RENEW", *FENCE_EPOCH)]),
     Mutant("release ignores the epoch", [(queue, "RELEASE", *FENCE_EPOCH)]),
@@ -66,7 +63,6 @@ MUTANTS = [
         schema=[
             "alter table runs drop constraint runs_check",
             "drop index runs_one_ready",
-            "drop index runs_one_running",
         ],
     ),
     Mutant("claim forgets the log", [(queue, "CLAIM", "select max(e.seq)", "select min(e.seq)")]),
@@ -99,7 +95,7 @@ MUTANTS = [
     ),
     Mutant(
         "finish does not reconsider",
-        [(fenced, "RECONSIDER", "p.status = 'pending'", "p.status = 'none'")],
+        [(fenced, "RECONSIDER", "status || '' = 'pending'", "status || '' = 'none'")],
         two.a_pause_waits_for_the_create_and_is_superseded_by_it,
     ),
     Mutant("cancel does not promote", [(cancellation, "PROMOTE", *NO_PROMOTION)]),
@@ -144,12 +140,12 @@ MUTANTS = [
     ),
     Mutant(
         "renewals lock backwards",
-        [(queue, "RENEW", "order by r.run_id", "order by r.run_id desc")],
+        [(queue, "RENEW", "order by h.run_id", "order by h.run_id desc")],
         two.renewals_lock_their_runs_in_one_order,
     ),
     Mutant(
         "releases lock backwards",
-        [(queue, "RELEASE", "order by r.run_id", "order by r.run_id desc")],
+        [(queue, "RELEASE", "order by h.run_id", "order by h.run_id desc")],
         two.releases_lock_their_runs_in_one_order,
     ),
     Mutant(

@@ -476,7 +476,9 @@ async def test_tidy_deletes_old_ephemeral_threads_and_nothing_else(core: Core) -
     lasting = await core.create()
     await core.finish(await core.claim_one())
     busy = await core.create(ephemeral=True)
-    await core.value("update threads set updated_at = now() - interval '2 hours'")
+    await core.value(
+        "update threads set created_at = now() - interval '2 hours', updated_at = now() - interval '2 hours'"
+    )
     await core.queue.tidy(ephemeral_ttl=timedelta(hours=1))
     assert await core.threads.get("default", old.thread_id) is None
     assert await core.runs.get("default", old.run_id) is None

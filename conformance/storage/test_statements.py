@@ -25,7 +25,7 @@ from agenthub_server.embedded import Postgres
 from testkit.core import Core, has_vectors
 
 FRAGMENTS = {
-    "fenced.HELD", "fenced.FENCE", "fenced.EVENTS", "fenced.CHECKPOINTS", "records.RUN_COLUMNS",
+    "queue.HELD", "fenced.HELD", "fenced.FENCE", "fenced.EVENTS", "fenced.CHECKPOINTS", "records.RUN_COLUMNS",
 }  # fmt: skip
 """Parts of other statements."""
 
@@ -155,13 +155,13 @@ async def test_the_hot_statements_find_their_indexes(core: Core) -> None:
     nothing: list[Any] = [[], [], [], [], [], []]
     for name, sql, args, index in (
         ("claim", queue.CLAIM, ("default", ["a"], 8, "w", minute), "runs_claim"),
-        ("renew", queue.RENEW, (*one, minute), "runs_pkey"),
-        ("release", queue.RELEASE, one, "runs_pkey"),
-        ("reap", queue.REAP, ("default", 50, 3), "runs_expired"),
-        ("poisoned", queue.POISONED, ("default", 50, 3), "runs_expired"),
-        ("append", fenced.APPEND, (*one, *nothing), "runs_pkey"),
+        ("renew", queue.RENEW, (*one, minute), "runs_running"),
+        ("release", queue.RELEASE, one, "runs_running"),
+        ("reap", queue.REAP, ("default", 50, 3), "runs_running"),
+        ("poisoned", queue.POISONED, ("default", 50, 3), "runs_running"),
+        ("append", fenced.APPEND, (*one, *nothing), "runs_running"),
         ("read", events.READ, ("default", uuid4(), 5, 1000), "events_pkey"),
-        ("headless", queue.HEADLESS, ("default",), "threads_busy"),
+        ("headless", queue.HEADLESS, ("default",), "runs_line"),
     ):
         used, whole = await indexes_used(core, sql, *args)
         assert index in used, f"{name} uses {used}"

@@ -315,7 +315,8 @@ class Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRow:
-    """A checkpoint to store. `body` is the checkpoint without values; both are JSON text."""
+    """A checkpoint to store. `body` is the checkpoint with its small plain values only, the others are
+    `blobs`; body and metadata are JSON text. `steps`: what is next, if that is known yet."""
 
     thread_id: str
     ns: str
@@ -325,6 +326,7 @@ class CheckpointRow:
     metadata: str
     run_id: str | None = None
     blobs: tuple[Blob, ...] = ()
+    steps: tuple[StepView, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,8 +61,9 @@ class States:
         return [self._state(thread_id, s) for s in stored]
 
     def _state(self, thread_id: UUID, stored: StoredCheckpoint) -> ThreadState:
-        channels = {b.channel: self.decoder.decode(b.type, b.data) for b in stored.blobs}
         body = loads(stored.body)
+        channels: JsonObject = body.get("channel_values", {})
+        channels |= {b.channel: self.decoder.decode(b.type, b.data) for b in stored.blobs}
         return ThreadState(
             thread_id=thread_id,
             ns=stored.ns,

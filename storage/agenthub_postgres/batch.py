@@ -11,6 +11,7 @@ from agenthub.interrupts import to_rows
 from agenthub.json import text
 from agenthub.ports import CheckpointRow, CheckpointView, Claimed, Finish, Lease, WritesRow
 from agenthub.runs import task_status
+from agenthub.threads import StepView
 from agenthub_postgres.payload import pack
 from agenthub_postgres.steps import to_json
 
@@ -39,6 +40,8 @@ class Batch:
     writes: dict[Key, Key] = field(default_factory=dict[Key, Key])
     views: dict[Key, Key] = field(default_factory=dict[Key, Key])
     finishes: dict[UUID, FinishRow] = field(default_factory=dict[UUID, FinishRow])
+    # where a run's lease stands in the arrays, counted from 1
+    _places: dict[UUID, int] = field(default_factory=dict[UUID, int])
 
     @property
     def has_checkpoints(self) -> bool:
@@ -60,6 +63,7 @@ class Batch:
         """Take in what one caller wants written."""
         run_id = entry.lease.run_id
         self.leases[run_id] = entry.lease
+        place = self._places.setdefault(run_id, len(self._places) + 1)
         if entry.checkpoint is not None:
             self._checkpoint(run_id, entry.checkpoint)
         if entry.writes is not None:
@@ -67,7 +71,7 @@ class Batch:
         if entry.view is not None:
             self._view(run_id, entry.view)
         for e in entry.events:
-            self.events.append((run_id, entry.task_id, e.seq, e.kind, e.ns, pack(e.data)))
+            self.events.append((place, entry.task_id, e.seq, e.kind, e.ns, pack(e.data)))
         if entry.finish is not None:
             self.finishes[run_id] = entry.finish
 
@@ -78,7 +82,7 @@ class Batch:
                 run_id, *at, b.channel, b.version, b.type, pack(b.data),
             )  # fmt: skip
         self.checkpoints[(*at, row.checkpoint_id)] = (
-            run_id, *at, row.checkpoint_id, row.parent_id, row.body, row.metadata,
+            run_id, *at, row.checkpoint_id, row.parent_id, row.body, row.metadata, _steps(row.steps),
         )  # fmt: skip
 
     def _writes(self, run_id: UUID, row: WritesRow) -> None:
@@ -92,7 +96,11 @@ class Batch:
 
     def _view(self, run_id: UUID, view: CheckpointView) -> None:
         at = (view.thread_id, view.ns, view.checkpoint_id)
-        self.views[at] = (run_id, *at, text(to_json(view.steps)))
+        steps = _steps(view.steps)
+        if (together := self.checkpoints.get(at)) is not None:
+            self.checkpoints[at] = (*together[:-1], steps)
+        else:
+            self.views[at] = (run_id, *at, steps)
 
     def arguments(self) -> list[Any]:
         """The parameters, in the order of `fenced`: leases, events, checkpoints, finishes."""
@@ -105,7 +113,7 @@ class Batch:
         ]
         if self.has_checkpoints or self.finishes:
             arguments += _columns(self.blobs.values(), 7)
-            arguments += _columns(self.checkpoints.values(), 7)
+            arguments += _columns(self.checkpoints.values(), 8)
             arguments += _columns(self.writes.values(), 11)
             arguments += _columns(self.views.values(), 5)
         if self.finishes:
@@ -115,6 +123,10 @@ class Batch:
 
 def _columns(rows: Sequence[Key] | Any, width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
+
+
+def _steps(steps: Sequence[StepView] | None) -> str | None:
+    return None if steps is None else text(to_json(steps))
 
 
 def _finish(row: FinishRow) -> Key:

@@ -14,7 +14,7 @@ from agenthub.events import ENDED, ended
 from agenthub.json import text
 from agenthub.ports import Cancelled
 from agenthub.runs import CancelAction
-from agenthub_postgres.checkpoints import DELETE_FOR_RUNS
+from agenthub_postgres.checkpoints import ROLL_BACK
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import RUN_COLUMNS, run_of
 
@@ -60,8 +60,9 @@ update tasks set status = 'canceled', updated_at = now() where tenant_id = $1 an
 PROMOTE = """
 update runs r set ready = true, updated_at = now()
  where r.tenant_id = $1 and r.status = 'pending' and not r.ready
+   and r.thread_id = $2
    and r.run_id = (select p.run_id from runs p where p.tenant_id = $1 and p.thread_id = $2
-                      and p.status = 'pending' order by p.run_id limit 1)
+                      and p.status = 'pending' and not p.ready order by p.run_id limit 1)
    and not exists (select from runs o where o.tenant_id = $1 and o.thread_id = $2 and o.ready)
 returning r.agent
 """
@@ -85,7 +86,8 @@ update threads set interrupts = '{}', status = 'idle', updated_at = now()
 """
 
 LAST_RUN = """
-select run_id, epoch from runs where tenant_id = $1 and task_id = $2 order by run_id desc limit 1
+select run_id, epoch from runs
+ where tenant_id = $1 and (run_id = $2 or task_id = $2 and kind <> 'input') order by run_id desc limit 1
 """
 
 
@@ -112,7 +114,7 @@ async def cancel(
         body = pack(ended(run_id, "interrupted", error=error))
         await connection.execute(LOG_END, tenant, run.task_id, run_id, run.attempts, ENDED, body)
     if action == "rollback" and run.attempts:
-        await connection.execute(DELETE_FOR_RUNS, tenant, [str(run_id)])
+        await connection.execute(ROLL_BACK, tenant, [str(run_id)], [str(run.thread_id)])
     await connection.execute(LEAVE_THREAD, tenant, run.thread_id, run_id if run.attempts else None)
     await connection.execute(CANCEL_TASK, tenant, run.task_id)
     await connection.execute(PROMOTE, tenant, run.thread_id)

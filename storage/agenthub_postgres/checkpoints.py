@@ -13,14 +13,14 @@ from typing import LiteralString
 from asyncpg import Record
 
 from agenthub.errors import Conflict
-from agenthub.json import JsonObject, text
+from agenthub.json import JsonObject, dumps, loads, text
 from agenthub.ports import Blob, CheckpointRow, DeltaLink, StoredCheckpoint, WritesRow
-from agenthub_postgres.database import Database
+from agenthub_postgres.database import IN_BULK, Database
 from agenthub_postgres.payload import pack, unpack
-from agenthub_postgres.steps import from_json
+from agenthub_postgres.steps import from_json, to_json
 
 _SELECT = """
-select c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.body, c.metadata, s.steps,
+select c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.body, c.metadata, c.steps,
        (select coalesce(array_agg((b.channel, b.version, b.type, b.data)), '{}')
           from jsonb_each_text(c.body -> 'channel_versions') v
           join checkpoint_blobs b on b.tenant_id = c.tenant_id and b.thread_id = c.thread_id
@@ -32,8 +32,6 @@ select c.thread_id, c.ns, c.checkpoint_id, c.parent_id, c.body, c.metadata, s.st
          where w.tenant_id = c.tenant_id and w.thread_id = c.thread_id and w.ns = c.ns
            and w.checkpoint_id = c.checkpoint_id) as writes
   from checkpoints c
-  left join checkpoint_views s on s.tenant_id = c.tenant_id and s.thread_id = c.thread_id
-   and s.ns = c.ns and s.checkpoint_id = c.checkpoint_id
 """
 
 LATEST = (
@@ -61,10 +59,10 @@ with blobs as (
   select $1, $2, $3, b.* from unnest($9::text[], $10::text[], $11::text[], $12::bytea[]) b
       on conflict do nothing
 )
-insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, body, metadata)
-values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb)
+insert into checkpoints as c (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, body, metadata, steps)
+values ($1, $2, $3, $4, $5, $6, $7::jsonb, $8::jsonb, $13::jsonb)
     on conflict (tenant_id, thread_id, ns, checkpoint_id) do update
-   set body = excluded.body, metadata = excluded.metadata
+   set body = excluded.body, metadata = excluded.metadata, steps = coalesce(excluded.steps, c.steps)
 """
 
 PUT_WRITES = """
@@ -95,23 +93,19 @@ select p.thread_id, exists (select from runs r where r.tenant_id = p.tenant_id a
 
 DELETE_THREAD = """
 with a as (delete from checkpoints c where c.tenant_id = $1 and c.thread_id = any($2::text[])),
-     b as (delete from checkpoint_blobs c where c.tenant_id = $1 and c.thread_id = any($2::text[])),
-     v as (delete from checkpoint_views c where c.tenant_id = $1 and c.thread_id = any($2::text[]))
+     b as (delete from checkpoint_blobs c where c.tenant_id = $1 and c.thread_id = any($2::text[]))
 delete from checkpoint_writes c where c.tenant_id = $1 and c.thread_id = any($2::text[])
 """
 
 COPY_THREAD = """
 with a as (
-  insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata)
-  select tenant_id, $3, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata
+  insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata, steps)
+  select tenant_id, $3, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata, steps
     from checkpoints where tenant_id = $1 and thread_id = $2
 ), b as (
   insert into checkpoint_blobs (tenant_id, thread_id, ns, channel, version, type, data)
   select tenant_id, $3, ns, channel, version, type, data
     from checkpoint_blobs where tenant_id = $1 and thread_id = $2
-), v as (
-  insert into checkpoint_views (tenant_id, thread_id, ns, checkpoint_id, steps)
-  select tenant_id, $3, ns, checkpoint_id, steps from checkpoint_views where tenant_id = $1 and thread_id = $2
 )
 insert into checkpoint_writes (tenant_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, epoch)
 select tenant_id, $3, ns, checkpoint_id, step, idx, path, channel, type, data, epoch
@@ -140,10 +134,6 @@ with recursive latest as (
   delete from checkpoints c
    where c.tenant_id = $1 and c.thread_id = any($2::text[])
      and not exists (select from kept k where (k.thread_id, k.ns, k.checkpoint_id) = (c.thread_id, c.ns, c.checkpoint_id))
-), gone_views as (
-  delete from checkpoint_views c
-   where c.tenant_id = $1 and c.thread_id = any($2::text[])
-     and not exists (select from kept k where (k.thread_id, k.ns, k.checkpoint_id) = (c.thread_id, c.ns, c.checkpoint_id))
 ), gone_writes as (
   delete from checkpoint_writes c
    where c.tenant_id = $1 and c.thread_id = any($2::text[])
@@ -160,13 +150,12 @@ delete from checkpoint_blobs b
    and not exists (select from used u where (u.thread_id, u.ns, u.channel, u.version) = (b.thread_id, b.ns, b.channel, b.version))
 """
 
+# By run alone: for tools, at the price of a walk through the tenant's checkpoints. An index for so rare
+# a call would burden every checkpoint that is written.
 DELETE_FOR_RUNS = """
 with gone as (
   delete from checkpoints c where c.tenant_id = $1 and c.run_id = any($2::text[])
   returning c.thread_id, c.ns, c.checkpoint_id, c.body
-), gone_views as (
-  delete from checkpoint_views v using gone g
-   where v.tenant_id = $1 and (v.thread_id, v.ns, v.checkpoint_id) = (g.thread_id, g.ns, g.checkpoint_id)
 ), gone_writes as (
   delete from checkpoint_writes w using gone g
    where w.tenant_id = $1 and (w.thread_id, w.ns, w.checkpoint_id) = (g.thread_id, g.ns, g.checkpoint_id)
@@ -186,6 +175,12 @@ delete from checkpoint_blobs b using candidates d
                     where (u.thread_id, u.ns, u.channel, u.version) = (b.thread_id, b.ns, b.channel, b.version))
 """
 
+ROLL_BACK = DELETE_FOR_RUNS.replace(
+    "and c.run_id = any($2::text[])\n",
+    "and c.run_id = any($2::text[]) and c.thread_id = any($3::text[])\n",
+    1,
+)
+
 DELTA_HISTORY = """
 with recursive chain as (
   select c.checkpoint_id, c.parent_id, 0 as depth, $5::text[] as wanted, $5::text[] as missing
@@ -195,9 +190,10 @@ with recursive chain as (
   -- each channel is followed to the nearest ancestor that stores its value, and no further
   select p.checkpoint_id, p.parent_id, chain.depth + 1, chain.missing,
          array(select ch from unnest(chain.missing) ch
-                where not exists (select from checkpoint_blobs b
+                where not p.body -> 'channel_values' ? ch
+                  and not exists (select from checkpoint_blobs b
                                    where b.tenant_id = $1 and b.thread_id = $2 and b.ns = $3 and b.channel = ch
-                                     and b.version = p.body -> 'channel_versions' ->> ch and b.type <> 'empty'))
+                                     and b.version = p.body -> 'channel_versions' ->> ch))
     from chain
     join checkpoints p on p.tenant_id = $1 and p.thread_id = $2 and p.ns = $3
      and p.checkpoint_id = chain.parent_id
@@ -213,9 +209,12 @@ select chain.checkpoint_id, chain.wanted,
           from checkpoints c
          cross join lateral jsonb_each_text(c.body -> 'channel_versions') v
           join checkpoint_blobs b on b.tenant_id = $1 and b.thread_id = $2 and b.ns = $3
-           and b.channel = v.key and b.version = v.value and b.type <> 'empty'
+           and b.channel = v.key and b.version = v.value
          where c.tenant_id = $1 and c.thread_id = $2 and c.ns = $3 and c.checkpoint_id = chain.checkpoint_id
-           and v.key = any(chain.wanted)) as blobs
+           and v.key = any(chain.wanted)) as blobs,
+       -- small plain values stand in the checkpoint itself
+       (select c.body -> 'channel_values' from checkpoints c
+         where c.tenant_id = $1 and c.thread_id = $2 and c.ns = $3 and c.checkpoint_id = chain.checkpoint_id) as plain
   from chain where chain.depth > 0 order by chain.depth
 """
 
@@ -267,6 +266,7 @@ class PostgresCheckpoints:
             [b.version for b in row.blobs],
             [b.type for b in row.blobs],
             [pack(b.data) for b in row.blobs],
+            None if row.steps is None else text(to_json(row.steps)),
         )
 
     async def put_writes(self, tenant: str, row: WritesRow) -> None:
@@ -305,6 +305,7 @@ class PostgresCheckpoints:
                     raise Conflict(
                         f"a run is running on thread {str(row['thread_id'])!r}: cancel it first"
                     )
+            await connection.execute(IN_BULK)
             await connection.execute(sql, tenant, thread_ids)
 
     async def delta_history(
@@ -316,6 +317,8 @@ class PostgresCheckpoints:
         history: dict[str, list[DeltaLink]] = {channel: [] for channel in channels}
         for row in rows:
             blobs = {channel: (type_, unpack(data)) for channel, type_, data in row["blobs"]}
+            for channel, value in loads(row["plain"] or "{}").items():
+                blobs.setdefault(channel, ("json", dumps(value)))
             for channel in row["wanted"]:
                 writes = tuple(
                     (step, name, type_, unpack(data))

@@ -46,9 +46,13 @@ SETTINGS = {
     # our statements are short: compiling them costs more than running them
     "jit": "off",
     # A plan is kept for the life of its connection, and a plan made while a table was empty would scan
-    # it for ever. Every statement here looks up by key.
+    # it for ever, be it for a hash or in the order of a merge. Every statement here looks up by key.
     "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
+IN_BULK = "set local enable_hashjoin = on; set local enable_mergejoin = on"
+"""For the few transactions that compare everything on a thread with everything else on it."""
 
 
 async def connect(dsn: str) -> Connection[Record]:

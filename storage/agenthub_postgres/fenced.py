@@ -7,9 +7,9 @@ worker's write slips through (852 of 853 claims, reliability.md §4). The status
 because a reaped run keeps its epoch until the next claim. The expiry does not: safety comes from the
 epoch, and a database that stalls should not kill healthy runs.
 
-Plans: until its first ANALYZE the planner takes a tenant for selective, and would rather scan a small
-partial index on the status once per run than look the run up. So the status is compared as an expression,
-which no such index matches, and every join names the whole key.
+Plans: the planner cannot know how few of a tenant's rows are meant, and would rather walk through all
+runs once than look some up by key. So rows to lock are looked up one by one, in a lateral subquery that
+`offset 0` keeps in one piece, and every join names the whole key.
 """
 
 from __future__ import annotations
@@ -23,19 +23,23 @@ FENCE = (
     HELD
     + """, fence as materialized (
   -- share: see the module; in the order of ids, because statements that lock several runs must agree
-  select r.tenant_id, r.run_id, r.epoch from runs r
-    join claims h on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
-   where r.status || '' = 'running' order by r.run_id for share of r
+  select r.tenant_id, r.run_id, r.epoch
+    from (select * from claims order by run_id) h
+   cross join lateral (
+     select * from runs r
+      where r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch and r.status = 'running'
+     offset 0 for share of r) r
 )"""
 )
 
 EVENTS = """, logged as (
   -- do nothing: the same batch again, after a connection broke in its commit
   insert into events (tenant_id, task_id, seq, run_id, epoch, kind, ns, data)
-  select f.tenant_id, v.task_id, v.seq, f.run_id, f.epoch, v.kind, v.ns, v.data
-    from unnest($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::bytea[])
-      as v(run_id, task_id, seq, kind, ns, data)
-    join fence f on f.run_id = v.run_id
+  select ($1::text[])[v.lease], v.task_id, v.seq, ($2::uuid[])[v.lease], ($3::int[])[v.lease], v.kind, v.ns, v.data
+    from unnest($4::int[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::bytea[])
+      as v(lease, task_id, seq, kind, ns, data)
+   -- `is true` keeps it a hashed look-up: joined, every event would be compared with every lease
+   where (($2::uuid[])[v.lease] in (select run_id from fence)) is true
       on conflict (tenant_id, task_id, seq) do nothing
 )"""
 
@@ -47,18 +51,19 @@ CHECKPOINTS = """, blobs as (
     join fence f on f.run_id = v.run_id
       on conflict (tenant_id, thread_id, ns, channel, version) do nothing
 ), kept as (
-  insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata)
+  insert into checkpoints as c (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata, steps)
   select f.tenant_id, v.thread_id, v.ns, v.checkpoint_id, v.parent_id, f.run_id::text, f.epoch,
-         v.body::jsonb, v.metadata::jsonb
-    from unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[])
-      as v(run_id, thread_id, ns, checkpoint_id, parent_id, body, metadata)
+         v.body::jsonb, v.metadata::jsonb, v.steps::jsonb
+    from unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[])
+      as v(run_id, thread_id, ns, checkpoint_id, parent_id, body, metadata, steps)
     join fence f on f.run_id = v.run_id
       on conflict (tenant_id, thread_id, ns, checkpoint_id) do update
-     set body = excluded.body, metadata = excluded.metadata, epoch = excluded.epoch
+     set body = excluded.body, metadata = excluded.metadata, epoch = excluded.epoch,
+         steps = coalesce(excluded.steps, c.steps)
 ), writes as (
   select f.tenant_id, f.epoch, v.*
-    from unnest($24::uuid[], $25::text[], $26::text[], $27::text[], $28::text[], $29::int[], $30::text[],
-                $31::text[], $32::text[], $33::bytea[], $34::boolean[])
+    from unnest($25::uuid[], $26::text[], $27::text[], $28::text[], $29::text[], $30::int[], $31::text[],
+                $32::text[], $33::text[], $34::bytea[], $35::boolean[])
       as v(run_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, replaces)
     join fence f on f.run_id = v.run_id
 ), first_writes as (
@@ -74,12 +79,12 @@ CHECKPOINTS = """, blobs as (
       on conflict (tenant_id, thread_id, ns, checkpoint_id, step, idx) do update
      set channel = excluded.channel, type = excluded.type, data = excluded.data, epoch = excluded.epoch
 ), views as (
-  insert into checkpoint_views (tenant_id, thread_id, ns, checkpoint_id, steps)
-  select f.tenant_id, v.thread_id, v.ns, v.checkpoint_id, v.steps::jsonb
-    from unnest($35::uuid[], $36::text[], $37::text[], $38::text[], $39::text[])
+  -- of checkpoints that are there already; those of this very statement bring theirs along
+  update checkpoints c set steps = v.steps::jsonb
+    from unnest($36::uuid[], $37::text[], $38::text[], $39::text[], $40::text[])
       as v(run_id, thread_id, ns, checkpoint_id, steps)
     join fence f on f.run_id = v.run_id
-      on conflict (tenant_id, thread_id, ns, checkpoint_id) do update set steps = excluded.steps
+   where c.tenant_id = f.tenant_id and c.thread_id = v.thread_id and c.ns = v.ns and c.checkpoint_id = v.checkpoint_id
 )"""
 
 APPEND = FENCE + EVENTS + "\nselect run_id from fence"
@@ -90,20 +95,26 @@ FINISH = (
     HELD
     + """, ending as (
   select h.tenant_id, h.epoch, v.*
-    from unnest($40::uuid[], $41::uuid[], $42::uuid[], $43::text[], $44::bytea[], $45::text[], $46::text[],
-                $47::text[], $48::text[])
+    from unnest($41::uuid[], $42::uuid[], $43::uuid[], $44::text[], $45::bytea[], $46::text[], $47::text[],
+                $48::text[], $49::text[])
       as v(run_id, thread_id, task_id, status, output, error, interrupts, usage, task_status)
     join claims h on h.run_id = v.run_id
 ), place as materialized (
   -- threads before runs; no key update: the same lock as create and cancel take
-  select t.tenant_id, t.thread_id from threads t
-    join ending e on t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
-   order by t.thread_id for no key update of t
+  select t.tenant_id, t.thread_id
+    from (select tenant_id, thread_id from ending order by thread_id) e
+   cross join lateral (
+     select * from threads t where t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
+     offset 0 for no key update of t) t
 ), fence as materialized (
-  select r.tenant_id, r.run_id, r.epoch, r.thread_id from runs r
-    join ending e on r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.epoch = e.epoch
-    join place p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id
-   where r.status || '' = 'running' order by r.run_id for no key update of r
+  select r.tenant_id, r.run_id, r.epoch, r.thread_id
+    from (select e.* from ending e
+            join place p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id
+           order by e.run_id) e
+   cross join lateral (
+     select * from runs r
+      where r.tenant_id = e.tenant_id and r.run_id = e.run_id and r.epoch = e.epoch and r.status = 'running'
+     offset 0 for no key update of r) r
 )"""
     + EVENTS
     + CHECKPOINTS
@@ -120,7 +131,10 @@ FINISH = (
   select e.run_id, bool_or(p.task_id = e.task_id) as goes_on, bool_or(p.kind = 'input') as superseded,
          coalesce(array_agg(a.id) filter (where a.id is not null), '{}') as answered
     from ending e
-    join runs p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id and p.status = 'pending'
+   cross join lateral (
+     select * from runs p
+      where p.tenant_id = e.tenant_id and p.thread_id = e.thread_id and p.status = 'pending' and not p.ready
+     offset 0) p
     left join lateral unnest(p.answers) a(id) on true
    group by e.run_id
 ), left_behind as (
@@ -133,7 +147,11 @@ FINISH = (
 ), next as (
   -- from `ended`, so that the old head steps down before the new one steps up
   select distinct on (p.thread_id) p.tenant_id, p.run_id, p.thread_id
-    from ended d join runs p on p.tenant_id = d.tenant_id and p.thread_id = d.thread_id and p.status = 'pending'
+    from ended d
+   cross join lateral (
+     select * from runs p
+      where p.tenant_id = d.tenant_id and p.thread_id = d.thread_id and p.status = 'pending' and not p.ready
+      order by p.run_id limit 1) p
    order by p.thread_id, p.run_id
 ), promoted as (
   update runs r set ready = true, updated_at = now()
@@ -170,8 +188,12 @@ RECONSIDER = """
 with line as (
   select bool_or(p.task_id = $3) as goes_on, bool_or(p.kind = 'input') as superseded,
          coalesce(array_agg(a.id) filter (where a.id is not null), '{}') as answered
-    from runs p left join lateral unnest(p.answers) a(id) on true
-   where p.tenant_id = $1 and p.thread_id = $2 and p.status = 'pending'
+    from (select task_id, kind, answers from runs
+           where tenant_id = $1 and thread_id = $2 and ready and status || '' = 'pending'
+           union all
+          select task_id, kind, answers from runs
+           where tenant_id = $1 and thread_id = $2 and status = 'pending' and not ready) p
+    left join lateral unnest(p.answers) a(id) on true
 ), thread as (
   update threads t set interrupts = case when l.superseded then '{}' else t.interrupts - l.answered end
     from line l where t.tenant_id = $1 and t.thread_id = $2 and t.interrupts <> '{}'

@@ -49,32 +49,37 @@ returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kin
                            where t.tenant_id = r.tenant_id and t.thread_id = r.thread_id) as has_state
 """
 
-RENEW = """
+HELD = """
 with held as materialized (
   -- in the order of ids, like every statement that locks several runs: two orders would deadlock
-  select r.tenant_id, r.run_id from runs r
-    join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
-      on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
-   where r.status || '' = 'running' order by r.run_id for no key update of r
-)
+  -- lateral: see `fenced` on plans
+  select r.tenant_id, r.run_id
+    from (select * from unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
+           order by h.run_id) h
+   cross join lateral (
+     select * from runs r
+      where r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch and r.status = 'running'
+     offset 0 for no key update of r) r
+)"""
+
+RENEW = (
+    HELD
+    + """
 update runs r set lease_expires_at = now() + $4::interval
   from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
 returning r.tenant_id, r.run_id, r.epoch, r.cancel_action
 """
-
-RELEASE = """
-with held as materialized (
-  -- in the order of ids, as in renew
-  select r.tenant_id, r.run_id from runs r
-    join unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
-      on r.tenant_id = h.tenant_id and r.run_id = h.run_id and r.epoch = h.epoch
-   where r.status || '' = 'running' order by r.run_id for no key update of r
 )
+
+RELEASE = (
+    HELD
+    + """
 update runs r set status = 'pending', worker_id = null, lease_expires_at = null, available_at = now(),
        updated_at = now()
   from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
 returning r.agent
 """
+)
 
 REAP = """
 with dead as materialized (
@@ -127,15 +132,16 @@ update threads t set open_runs = t.open_runs - 1, last_run = $3, updated_at = no
 """
 
 HEADLESS = """
-select t.thread_id from threads t
- where t.tenant_id = $1 and t.open_runs > 0
-   and not exists (select from runs r where r.tenant_id = t.tenant_id and r.thread_id = t.thread_id and r.ready)
+select distinct p.thread_id from runs p
+ where p.tenant_id = $1 and p.status = 'pending' and not p.ready
+   and not exists (select from runs r where r.tenant_id = p.tenant_id and r.thread_id = p.thread_id and r.ready)
  limit 100
 """
 
 OLD_EPHEMERAL = """
 select thread_id from threads
- where tenant_id = $1 and ephemeral and open_runs = 0 and interrupts = '{}' and updated_at < now() - $2::interval
+ where tenant_id = $1 and ephemeral and created_at < now() - $2::interval
+   and open_runs = 0 and interrupts = '{}' and updated_at < now() - $2::interval
  limit 500
 """
 

@@ -74,11 +74,11 @@ with made as (
   select r.tenant_id, r.task_id, r.thread_id, r.agent, r.subject from run r where r.kind = 'input'
 ), carried_on as (
   update tasks t set status = 'working', updated_at = now()
-    from run r where r.kind = 'resume' and t.tenant_id = r.tenant_id and t.task_id = r.task_id
+   where $5 = 'resume' and t.tenant_id = $1 and t.task_id = (select task_id from run)
 ), superseded as (
   -- a new input takes the place of a question that was never answered
   update tasks t set status = 'canceled', updated_at = now()
-    from place where $5 = 'input' and t.tenant_id = $1 and t.task_id = place.open_task
+   where $5 = 'input' and t.tenant_id = $1 and t.task_id = (select open_task from place)
      and t.status = 'input_required'
 ), keyed as (
   -- no `on conflict`: a key that is taken must undo the whole statement
@@ -98,8 +98,10 @@ select open_runs from threads where tenant_id = $1 and thread_id = $2 for no key
 """
 
 OPEN_RUNS = """
-select run_id from runs
- where tenant_id = $1 and thread_id = $2 and status in ('pending', 'running') order by run_id desc
+select run_id from runs where tenant_id = $1 and thread_id = $2 and ready
+ union all
+select run_id from runs where tenant_id = $1 and thread_id = $2 and status = 'pending' and not ready
+ order by run_id desc
 """
 
 BY_KEY = """
@@ -111,7 +113,7 @@ delete from idempotency where tenant_id = $1 and key = $2 and expires_at <= now(
 """
 
 EXECUTING = """
-select worker_id from runs where tenant_id = $1 and thread_id = $2 and status = 'running'
+select worker_id from runs where tenant_id = $1 and thread_id = $2 and ready and status || '' = 'running'
 """
 
 GET = f"select {RUN_COLUMNS}, r.output from runs r where r.tenant_id = $1 and r.run_id = $2"
@@ -119,7 +121,7 @@ GET = f"select {RUN_COLUMNS}, r.output from runs r where r.tenant_id = $1 and r.
 LIST = f"""
 select {RUN_COLUMNS} from runs r
  where r.tenant_id = $1 and r.thread_id = $2 and ($3::text is null or r.status = $3)
- order by r.run_id desc limit $4 offset $5
+ order by r.created_at desc, r.run_id desc limit $4 offset $5
 """
 
 TASK = """
@@ -130,7 +132,8 @@ select t.*, coalesce((select max(e.seq) from events e
 
 TASK_RUNS = f"""
 select {RUN_COLUMNS}, r.output from runs r
- where r.tenant_id = $1 and r.task_id = any($2::uuid[]) order by r.run_id
+ where r.tenant_id = $1 and (r.run_id = any($2::uuid[]) or r.task_id = any($2::uuid[]) and r.kind <> 'input')
+ order by r.run_id
 """
 
 _TASK_FILTER = """

@@ -70,9 +70,6 @@ with held as (
 ), gone_writes as (
   delete from checkpoint_writes c using held h
    where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
-), gone_views as (
-  delete from checkpoint_views c using held h
-   where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
 )
 delete from threads t using held h where t.tenant_id = h.tenant_id and t.thread_id = h.thread_id
 """

@@ -23,7 +23,7 @@ from agenthub.events import Event
 from agenthub.ports import CheckpointRow, CheckpointView, Claimed, Finish, Lease, Tail, WritesRow
 from agenthub_postgres import fenced
 from agenthub_postgres.batch import Batch, FinishRow
-from agenthub_postgres.checkpoints import DELETE_FOR_RUNS
+from agenthub_postgres.checkpoints import ROLL_BACK
 from agenthub_postgres.database import BROKEN, Database, connect
 from agenthub_postgres.queue import LOCK_THREAD, promote
 
@@ -201,8 +201,11 @@ class GroupWriter:
             async with connection.transaction():
                 rows = await connection.fetch(fenced.FINISH, *arguments)
                 held = {row["run_id"] for row in rows}
-                gone = [str(run_id) for run_id in batch.rolled_back if run_id in held]
-                await connection.execute(DELETE_FOR_RUNS, arguments[0][0], gone)
+                gone = [run_id for run_id in batch.rolled_back if run_id in held]
+                threads = [str(batch.finishes[run_id].claimed.thread_id) for run_id in gone]
+                await connection.execute(
+                    ROLL_BACK, arguments[0][0], [str(run_id) for run_id in gone], threads
+                )
         else:
             rows = await connection.fetch(fenced.FINISH, *arguments)
         result: dict[UUID, list[str]] = {}
