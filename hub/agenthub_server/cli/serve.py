@@ -16,6 +16,7 @@ from agenthub.config import Config
 from agenthub.service import Hub
 from agenthub_postgres.secrets import shared_secret
 from agenthub_server.app import create_app, surfaces
+from agenthub_server.cli.collecting import collect_seldom
 from agenthub_server.cli.leaving import Cut, LeavingServer
 from agenthub_server.wiring import open_hub
 
@@ -52,6 +53,7 @@ async def serving(config: Config) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
                 server_header=False,
             )
         )
+        collect_seldom()
         yield server, hub
 
 

@@ -16,6 +16,7 @@ import uvloop
 from agenthub.config import Config
 from agenthub.project import Project, read_project
 from agenthub_langgraph.discovery import discover
+from agenthub_server.cli.collecting import collect_seldom
 from agenthub_server.cli.signals import stop_on_signals
 from agenthub_server.wiring import open_worker
 
@@ -41,6 +42,7 @@ async def work(config: Config, project: Project, *, stop_with_stdin: bool) -> No
     if stop_with_stdin:
         _stop_with_stdin(stopping)
     async with open_worker(config, found) as worker:
+        collect_seldom()
         print(  # noqa: T201  # whoever started this worker reads it
             f"worker {worker.worker_id} serves {', '.join(sorted(found.graphs)) or 'no agent'}",
             flush=True,
