@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant("claim keeps the epoch", [(queue, "CLAIM", "r.epoch + 1", "greatest(r.epoch, 1)")]),
     Mutant(
         "claim ignores the line",
-        [(queue, "CLAIM", "and ready and", "and")],
+        [(queue, "CLAIM", "and ready and failures = 0", "and failures = 0")],
         schema=[
             "alter table runs drop constraint runs_check",
             "drop index runs_one_ready",

@@ -154,7 +154,7 @@ async def test_the_hot_statements_find_their_indexes(core: Core) -> None:
     one = (["default"], [new_id()], [1])
     nothing: list[Any] = [[], [], [], [], [], []]
     for name, sql, args, index in (
-        ("claim", queue.CLAIM, ("default", ["a"], 8, "w", minute), "runs_claim"),
+        ("claim", queue.CLAIM, ("default", ["a"], 8, "w", minute, [8, 1]), "runs_claim"),
         ("renew", queue.RENEW, (*one, minute), "runs_running"),
         ("release", queue.RELEASE, one, "runs_running"),
         ("reap", queue.REAP, ("default", 50, 3), "runs_running"),

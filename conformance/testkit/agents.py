@@ -23,6 +23,7 @@ from agenthub.threads import ThreadState
 from agenthub_langgraph.decode import StateDecoder
 from agenthub_langgraph.engine import LangGraphEngine
 from testkit.core import AGENT, Core
+from testkit.waiting import eventually
 
 
 @dataclass
@@ -77,7 +78,8 @@ class Stage:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await self.core.expire(self.claims[-1].lease)
-        await self.core.reap()
+        # a write of the dead that is still under way holds the run, and a reaper waits for nobody
+        await eventually(self.core.reap)
 
     async def events(self, run: Run, *kinds: str) -> list[Event]:
         found = await self.core.events(run.task_id)

@@ -129,7 +129,9 @@ class Core:
     async def claim(
         self, limit: int = 1, *, worker_id: str = "w", agents: Sequence[str] = (AGENT,)
     ) -> Sequence[Claimed]:
-        return await self.queue.claim(worker_id=worker_id, agents=agents, limit=limit, lease=LEASE)
+        return await self.queue.claim(
+            worker_id=worker_id, agents=agents, limit=limit, suspects=[limit] * 8, lease=LEASE
+        )
 
     async def claim_one(self, **how: Any) -> Claimed:
         (claimed,) = await self.claim(**how)

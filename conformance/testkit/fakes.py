@@ -55,14 +55,22 @@ class FakeQueue:
     ask_renew: Answer = at_once
     ask_reap: Answer = at_once
     limits: list[int] = field(default_factory=list)
+    rooms: list[list[int]] = field(default_factory=list)
     renewed: list[list[Lease]] = field(default_factory=list)
     released: list[Lease] = field(default_factory=list)
     reaped: int = 0
 
     async def claim(
-        self, *, worker_id: str, agents: Sequence[str], limit: int, lease: timedelta
+        self,
+        *,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        suspects: Sequence[int],
+        lease: timedelta,
     ) -> Sequence[Claimed]:
         self.limits.append(limit)
+        self.rooms.append(list(suspects))
         await self.ask_claim()
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         self.held |= {one.lease for one in taken}

@@ -305,6 +305,73 @@ async def test_a_stopping_worker_gives_back_what_takes_too_long_and_then_rings()
 
 
 @virtual
+async def test_what_a_claim_in_flight_takes_from_a_stopping_worker_is_given_back_at_once() -> None:
+    answer = asyncio.Event()
+    scene = Scene(queue=FakeQueue(ask_claim=lambda: answer.wait()))
+    async with working(scene) as running:
+        (run,) = await scene.enqueue()
+        scene.stopping.set()
+        await moment()
+        assert not running.done()
+        answer.set()
+        await running
+        assert scene.queue.released == [run.lease]
+        assert scene.engine.started == []
+
+
+@virtual
+async def test_of_runs_whose_workers_died_the_fewer_run_together_the_oftener_they_did() -> None:
+    scene = Scene(config=Config(poll_seconds=POLL, slots=4, max_failures=3))
+    async with working(scene):
+        assert scene.queue.rooms == [[256, 16, 1]]
+        scene.queue.waiting += [claimed(failures=3), claimed(failures=1)]
+        await scene.doorbell.ring([work_topic("a")])
+        await moment()
+        assert scene.queue.rooms[-1] == [256, 16, 1]
+        await scene.enqueue()
+        assert scene.queue.rooms[-1] == [254, 15, 0]
+
+
+@virtual
+async def test_when_a_run_whose_worker_died_is_over_the_next_is_looked_for() -> None:
+    scene = Scene()
+    async with working(scene):
+        scene.queue.waiting += [claimed(failures=3)]
+        await scene.doorbell.ring([work_topic("a")])
+        await moment()
+        asked = len(scene.queue.limits)
+        scene.engine.gate.set()
+        await moment()
+        assert len(scene.queue.limits) == asked + 1
+
+
+@virtual
+async def test_an_agent_that_ignores_its_cancellation_keeps_its_slot() -> None:
+    class Deaf(Gates):
+        async def execute(self, claimed: Claimed, recorder: Recorder) -> Finish:
+            while not self.gate.is_set():
+                try:
+                    await self.gate.wait()
+                except asyncio.CancelledError:
+                    continue
+            return DONE
+
+    scene = Scene(engine=Deaf(), config=Config(poll_seconds=POLL, slots=1))
+    async with working(scene):
+        (run,) = await scene.enqueue()
+        scene.queue.cancels[run.lease] = "interrupt"
+        await asyncio.sleep(scene.config.renew_seconds + scene.config.cancel_grace_seconds + 1)
+        assert [finish.status for finish in scene.writer.finished] == ["interrupted"]
+        asked = len(scene.queue.limits)
+        await scene.enqueue()
+        await asyncio.sleep(POLL * 2)
+        assert len(scene.queue.limits) == asked
+        scene.engine.gate.set()
+        await moment()
+        assert len(scene.queue.limits) > asked
+
+
+@virtual
 async def test_leases_are_renewed_while_a_worker_drains() -> None:
     scene = Scene()
     async with working(scene) as running:

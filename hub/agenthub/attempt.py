@@ -53,6 +53,8 @@ class Attempt:
         # a run that was to be cancelled when its worker died is not executed again
         self._stop: Stop | None = claimed.cancel
         self._work: asyncio.Task[Finish] | None = None
+        self.left_behind: asyncio.Task[Finish] | None = None
+        """The agent, if it ignored its cancellation and still runs."""
         self._patience: asyncio.TimerHandle | None = None
         self._abandoned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -122,6 +124,7 @@ class Attempt:
     def _outcome(self, work: asyncio.Task[Finish]) -> Finish | None:
         if not work.done():
             log.warning("run %s: the agent ignores its cancellation", self.claimed.lease.run_id)
+            self.left_behind = work
             return None
         if work.cancelled():
             if self._stop is None:

@@ -264,8 +264,16 @@ class Queue(Protocol):
     """The run queue, as a worker sees it."""
 
     async def claim(
-        self, *, worker_id: str, agents: Sequence[str], limit: int, lease: timedelta
-    ) -> Sequence[Claimed]: ...
+        self,
+        *,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        suspects: Sequence[int],
+        lease: timedelta,
+    ) -> Sequence[Claimed]:
+        """Take up to `limit` ready runs of these agents, at most `suspects[n - 1]` with n failures."""
+        ...
 
     async def renew(self, leases: Sequence[Lease], *, lease: timedelta) -> Sequence[Renewal]:
         """Extend every lease still held; one that is missing from the result is lost."""

@@ -16,11 +16,12 @@ from agenthub.attempt import Attempt, Engine
 from agenthub.clock import Clock
 from agenthub.config import Config
 from agenthub.lease import LeaseKeeper
-from agenthub.ports import Claimed, Doorbell, LeaseWriter, Queue, control_topic, work_topic
+from agenthub.ports import Claimed, Doorbell, Finish, LeaseWriter, Queue, control_topic, work_topic
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+SUSPECTS_BASE = 16
 TIDY_EVERY = 8
 """Reaps between two rounds of tidying."""
 
@@ -57,7 +58,10 @@ class Worker:
             margin_seconds=config.lease_margin_seconds,
         )
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
+        # agents that ignored their cancellation: they hold a slot for as long as they go on
+        self._left_behind: set[asyncio.Task[Finish]] = set()
         self._look = asyncio.Event()
+        self._leaving = False
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then drain: see `_drain`."""
@@ -67,14 +71,15 @@ class Worker:
                 group.create_task(self._control(), name="control"),
                 group.create_task(self._reap(), name="reap"),
             ]
-            listening = [
-                group.create_task(self._listen(), name="listen"),
-                group.create_task(self._claim(group), name="claim"),
-            ]
+            listening = group.create_task(self._listen(), name="listen")
+            claiming = group.create_task(self._claim(group), name="claim")
             await stopping.wait()
-            for task in listening:
-                task.cancel()
-            await asyncio.gather(*listening, return_exceptions=True)
+            self._leaving = True
+            self._look.set()
+            listening.cancel()
+            # not cancelled: what a claim in flight has taken would wait for its lease to expire
+            await asyncio.wait([claiming], timeout=self.config.lease_seconds)
+            claiming.cancel()
             await self._drain()
             for task in background:
                 task.cancel()
@@ -90,8 +95,8 @@ class Worker:
             self._look.set()
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            free = self.config.slots - len(self._attempts)
+        while not self._leaving:
+            free = self.config.slots - self._busy
             limit = min(free, self.config.claim_batch)
             claimed: Sequence[Claimed] = ()
             if limit > 0:
@@ -101,8 +106,12 @@ class Worker:
                         worker_id=self.worker_id,
                         agents=self.agents,
                         limit=limit,
+                        suspects=self._room_for_suspects(),
                         lease=timedelta(seconds=self.config.lease_seconds),
                     )
+                    if self._leaving and claimed:
+                        await self.queue.release([one.lease for one in claimed])
+                        return
                 except Exception as failed:  # the database is away: the loop outlives that
                     log.warning("cannot claim runs: %s", failed or type(failed).__name__)
                     await self.clock.sleep(RETRY_SECONDS)
@@ -112,6 +121,20 @@ class Worker:
             if limit <= 0 or len(claimed) < limit:
                 await self._look.wait()
                 self._look.clear()
+
+    def _room_for_suspects(self) -> list[int]:
+        """How many more runs with one failure, two, … may run here at once.
+
+        A run that kills its worker cannot be told from those that were killed with it, so with every
+        failure fewer of them run together, and one that may be given up runs without another. Whoever
+        dies with a deadly run dies less often than that one, and is not given up with it.
+        """
+        deaths = [a.claimed.failures for a in self._attempts.values() if a.claimed.failures]
+        most = self.config.max_failures
+        return [
+            max(0, SUSPECTS_BASE ** (most - n) - sum(1 for died in deaths if died >= n))
+            for n in range(1, most + 1)
+        ]
 
     def _start(self, group: asyncio.TaskGroup, claimed: Claimed, since: float) -> None:
         attempt = Attempt(
@@ -130,9 +153,22 @@ class Worker:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._attempts[task]
-        if len(self._attempts) == self.config.slots - 1:
+        attempt = self._attempts.pop(task)
+        if attempt.left_behind is not None:
+            self._left_behind.add(attempt.left_behind)
+            attempt.left_behind.add_done_callback(self._come_back)
+        if attempt.claimed.failures or self._busy == self.config.slots - 1:
             self._look.set()
+
+    def _come_back(self, work: asyncio.Task[Finish]) -> None:
+        self._left_behind.discard(work)
+        if not work.cancelled():
+            work.exception()  # nobody else asks, and asyncio would complain
+        self._look.set()
+
+    @property
+    def _busy(self) -> int:
+        return len(self._attempts) + len(self._left_behind)
 
     async def _attempt(self, attempt: Attempt, since: float) -> None:
         lease = attempt.claimed.lease

@@ -24,20 +24,35 @@ from agenthub_postgres.database import Database
 from agenthub_postgres.payload import pack, unpack
 
 CLAIM = """
-with head as materialized (
+with suspects as materialized (
+  -- runs whose workers died, so many of each number of failures as there is room for: see `Worker`
+  select r.tenant_id, r.run_id
+    from unnest($6::int[]) with ordinality as a(room, failures)
+   cross join lateral (
+     select tenant_id, run_id from runs
+      where tenant_id = $1 and status = 'pending' and ready and failures > 0 and failures = a.failures
+        and available_at <= now() and agent = any($2::text[])
+      order by available_at limit a.room for update skip locked) r
+), head as materialized (
   -- materialized: a planner that ran this twice would claim more than the limit
   -- skip locked: claimers do not wait for each other, nor for a cancellation
   -- available_at: also leaves out a run that another attempt gave back since our snapshot, whose
   -- events `last_seq` would miss
   select tenant_id, run_id from runs
-   where tenant_id = $1 and status = 'pending' and ready and available_at <= now() and agent = any($2::text[])
-   order by priority desc, available_at, run_id limit $3 for update skip locked
+   where tenant_id = $1 and status = 'pending' and ready and failures = 0 and available_at <= now()
+     and agent = any($2::text[])
+   order by priority desc, available_at, run_id
+   limit greatest($3 - (select count(*) from suspects), 0) for update skip locked
+), chosen as (
+  select tenant_id, run_id from suspects
+   union all
+  select tenant_id, run_id from head
 )
 update runs r
    set status = 'running', epoch = r.epoch + 1, worker_id = $4, lease_expires_at = now() + $5::interval,
        started_at = coalesce(r.started_at, now()), updated_at = now()
-  from head
- where r.tenant_id = head.tenant_id and r.run_id = head.run_id
+  from chosen
+ where r.tenant_id = chosen.tenant_id and r.run_id = chosen.run_id
 returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
           r.metadata, r.failures, r.created_at, r.cancel_action,
           -- each by its whole key: see `fenced` on plans
@@ -158,9 +173,16 @@ class PostgresQueue:
     tenant: str
 
     async def claim(
-        self, *, worker_id: str, agents: Sequence[str], limit: int, lease: timedelta
+        self,
+        *,
+        worker_id: str,
+        agents: Sequence[str],
+        limit: int,
+        suspects: Sequence[int],
+        lease: timedelta,
     ) -> Sequence[Claimed]:
-        rows = await self.db.fetch(CLAIM, self.tenant, list(agents), limit, worker_id, lease)
+        rooms = [min(room, limit) for room in suspects]
+        rows = await self.db.fetch(CLAIM, self.tenant, list(agents), limit, worker_id, lease, rooms)
         return [_claimed(row) for row in rows]
 
     async def renew(self, leases: Sequence[Lease], *, lease: timedelta) -> Sequence[Renewal]:

@@ -75,7 +75,11 @@ alter table runs alter column output set storage external;
 -- (and a running run is ready: see the check above)
 create unique index runs_one_ready on runs (tenant_id, thread_id) where ready;
 -- claim: the columns of the order, and nothing that another plan could prefer
-create index runs_claim on runs (tenant_id, priority desc, available_at, run_id) where status = 'pending' and ready;
+create index runs_claim on runs (tenant_id, priority desc, available_at, run_id)
+  where status = 'pending' and ready and failures = 0;
+-- claim again, after a worker died
+create index runs_suspects on runs (tenant_id, failures, available_at)
+  where status = 'pending' and ready and failures > 0;
 -- reap; without the lease's end, which every renewal moves: there are only as many as are being executed
 create index runs_running on runs (tenant_id, run_id) where status = 'running';
 -- promotion takes the oldest of those that wait behind a thread's head, and tidy looks for lines without one
