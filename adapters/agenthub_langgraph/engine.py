@@ -48,7 +48,8 @@ class Outcome:
     """What the stream of a run has shown so far."""
 
     values: Any = None
-    shown: bool = False
+    # the last values as they were recorded, if they were: a large state is encoded once
+    shown: bytes | None = None
     paused: bool = False
     usage: Usage = field(default_factory=Usage)
 
@@ -154,15 +155,16 @@ class LangGraphEngine:
                 if mode == "checkpoints":
                     _view(saver, payload)
                 elif mode == "values" and not ns:
-                    outcome.values, outcome.shown = payload, "values" in recorded
+                    outcome.values = payload
                 elif mode == "messages":
                     outcome.usage.add(payload[0])
                 elif mode == "updates" and not ns and INTERRUPT in payload:
                     outcome.paused = True
                 if mode in recorded and (not ns or request.subgraphs or mode == "messages"):
-                    recorder.emit(
-                        mode, encode(payload), "" if not request.subgraphs else "|".join(ns)
-                    )
+                    data = encode(payload)
+                    recorder.emit(mode, data, "" if not request.subgraphs else "|".join(ns))
+                    if mode == "values" and not ns:
+                        outcome.shown = data
                     await recorder.room()
 
     async def _view_head(
@@ -289,14 +291,16 @@ def _update(update: Json) -> Any:
 
 def _finished(outcome: Outcome, interrupts: tuple[Interrupt, ...], recorder: Recorder) -> Finish:
     values: Any = outcome.values
-    if not outcome.shown:
-        recorder.emit(events.VALUES, encode(values))
+    output = outcome.shown
+    if output is None:
+        output = encode(values)
+        recorder.emit(events.VALUES, output)
     if isinstance(values, dict) and INTERRUPT in values:
         state = cast("dict[str, Any]", values)
-        values = {k: v for k, v in state.items() if k != INTERRUPT}
+        output = encode({k: v for k, v in state.items() if k != INTERRUPT})
     return Finish(
         status="success",
-        output=encode(values),
+        output=output,
         interrupts=interrupts,
         usage=outcome.usage.total,
     )
