@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from uuid_utils.compat import uuid7
@@ -17,6 +18,7 @@ def new_id() -> UUID:
     return uuid7()
 
 
+@lru_cache
 def assistant_id(agent: str) -> UUID:
     """The id of an agent's system assistant, as `langgraph-sdk` users compute it."""
     return uuid5(ASSISTANT_NAMESPACE, agent)

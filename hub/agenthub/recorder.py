@@ -94,8 +94,9 @@ class Recorder:
 
     async def _company(self) -> None:
         """Wait for an urgent event, or until the others have waited long enough."""
+        # a bare timer: every run waits here once, and a timeout's task machinery costs several times as much
+        timer = asyncio.get_running_loop().call_later(self.slice_seconds, self._urgent.set)
         try:
-            async with asyncio.timeout(self.slice_seconds):
-                await self._urgent.wait()
-        except TimeoutError:
-            return
+            await self._urgent.wait()
+        finally:
+            timer.cancel()
