@@ -16,8 +16,10 @@ from agenthub.errors import Invalid
 
 PREFIX: Final = "AGENTHUB_"
 PLAIN: Final = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
-RESERVED: Final = frozenset({"AGENTHUB_PG_BIN", "AGENTHUB_PG_USER", "AGENTHUB_REDIS_BIN"})
-"""Read by the embedded servers alone."""
+RESERVED: Final = frozenset(
+    {"AGENTHUB_PG_BIN", "AGENTHUB_PG_USER", "AGENTHUB_REDIS_BIN", "AGENTHUB_URL"}
+)
+"""Read by the embedded servers alone, and by the commands that look at a running hub."""
 LEAST: Final[Mapping[str, float]] = {
     "slots": 1,
     "claim_batch": 1,

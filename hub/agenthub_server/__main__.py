@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from agenthub.config import Config, table
@@ -47,6 +48,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("config", help="print every setting with its default")
     demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
     demo.add_argument("--port", type=int, help="port to listen on (default: a free one)")
+    with suppress(ImportError):  # a worker's environment has no tables, and no need of them
+        from agenthub_server.cli import remote
+
+        remote.add_commands(commands)
     return top
 
 
@@ -97,6 +102,10 @@ def _run(args: argparse.Namespace) -> int:
             from agenthub_server.cli import dev
 
             return dev.run(config, args)
+        case "runs" | "threads" | "crons" | "assistants":
+            from agenthub_server.cli import remote
+
+            return remote.run(config, args)
         case _:
             from agenthub_server.cli import demo
 
