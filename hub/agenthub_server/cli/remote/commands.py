@@ -36,7 +36,7 @@ VERBS: dict[str, dict[str, Verb]] = {
 }
 
 
-def add_commands(commands: "argparse._SubParsersAction[Any]") -> None:  # pyright: ignore[reportPrivateUsage]  # it has no other name
+def add_commands(commands: argparse._SubParsersAction[Any]) -> None:  # pyright: ignore[reportPrivateUsage]  # it has no other name
     """Add `runs`, `threads`, `crons` and `assistants` to the command line."""
     for noun, verbs in VERBS.items():
         group = commands.add_parser(noun, help=f"look at the {noun} of a running hub")
