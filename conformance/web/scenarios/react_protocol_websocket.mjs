@@ -1,0 +1,3 @@
+import { reactProtocol } from "../react_protocol.mjs";
+
+await reactProtocol("websocket");

@@ -1,0 +1,3 @@
+import { threadStream } from "../thread_stream.mjs";
+
+await threadStream("websocket");
