@@ -40,7 +40,9 @@ def describe(
         config_schema=_derived(graph.get_context_jsonschema),
         context_schema=_derived(graph.get_context_jsonschema),
         output_keys=None if isinstance(output_keys, str) else tuple(output_keys),
-        drawing=_derived(lambda: cast("JsonObject", graph.get_graph().to_json())) or {},
+        drawing=_drawing(graph, inside=False),
+        drawing_inside=_drawing(graph, inside=True),
+        subgraphs=_subgraphs(graph),
         environment=environment,
         code_version=code_version,
     )
@@ -55,6 +57,28 @@ def entrypoint_function(graph: AnyGraph) -> Any:
     function = getattr(bound, "func", None) or getattr(bound, "afunc", None)
     channels = cast("dict[str, Any]", graph.channels)  # pyright: ignore[reportUnknownMemberType]  # generic in three ways
     return function if {"__end__", "__previous__"} <= channels.keys() else None
+
+
+def _drawing(graph: AnyGraph, *, inside: bool) -> JsonObject:
+    return _derived(lambda: cast("JsonObject", graph.get_graph(xray=inside).to_json())) or {}
+
+
+def _subgraphs(graph: AnyGraph) -> JsonObject:
+    """The schemas of the subgraphs at all depths, by namespace."""
+    # LangGraph's protocol of a graph has no schemas; each of them is a Pregel all the same
+    inner = _derived(lambda: dict(cast("Any", graph).get_subgraphs(recurse=True))) or {}
+    found: JsonObject = {}
+    for ns, subgraph in cast("dict[str, AnyGraph]", inner).items():
+        state, context = subgraph.get_output_jsonschema, subgraph.get_context_jsonschema
+        found[ns] = {
+            "graph_id": subgraph.name,
+            "input_schema": _derived(subgraph.get_input_jsonschema),
+            "output_schema": _derived(state),
+            "state_schema": _derived(state),
+            "config_schema": _derived(context),
+            "context_schema": _derived(context),
+        }
+    return found
 
 
 def _doc(graph: AnyGraph, function: Any) -> str:

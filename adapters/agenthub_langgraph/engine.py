@@ -13,13 +13,14 @@ import logging
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 from uuid import uuid5
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
-from langgraph.types import Command, Send, StateSnapshot
+from langgraph.types import Command, StateSnapshot
 
 from agenthub import events
 from agenthub.errors import LeaseLost
@@ -29,9 +30,12 @@ from agenthub.json import Json, JsonObject, loads
 from agenthub.ports import CheckpointStore, Claimed, Finish, LeaseWriter
 from agenthub.recorder import Recorder
 from agenthub.threads import StepView
+from agenthub_langgraph import updates
+from agenthub_langgraph.callbacks import EVENTS, astream_with_events
 from agenthub_langgraph.encode import encode
 from agenthub_langgraph.saver import LeasedSaver
 from agenthub_langgraph.store import HubStore
+from agenthub_langgraph.updates import goto_of, update_of
 from agenthub_langgraph.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -98,8 +102,9 @@ class LangGraphEngine:
         update: dict[str, Any] = {"checkpointer": saver}
         if graph.store is None and self.store is not None:
             update["store"] = self.store.leased(claimed.lease, on_lost)
+        perform = self._update if claimed.kind == "update" else self._run
         try:
-            return await self._run(graph.copy(update=update), saver, claimed, recorder)
+            return await perform(graph.copy(update=update), saver, claimed, recorder)
         except asyncio.CancelledError:
             if lost:
                 raise LeaseLost(claimed.lease) from None
@@ -111,12 +116,17 @@ class LangGraphEngine:
         outcome = Outcome()
         config = _config(claimed)
         config["callbacks"] = [outcome.usage]
+        limit = asyncio.timeout(claimed.request.timeout_seconds)
         try:
-            given = await _input(saver, claimed, config)
-            await self._stream(graph, given, config, saver, claimed, recorder, outcome)
+            async with limit:
+                given = await _input(saver, claimed, config)
+                await self._stream(graph, given, config, saver, claimed, recorder, outcome)
         except LeaseLost:
             raise
         except Exception as error:  # user code: its failure is a result
+            if isinstance(error, TimeoutError) and limit.expired():
+                await self._view_head(graph, saver, config, paused=False)
+                return _timed_out(claimed, outcome)
             log.info("run %s failed", claimed.lease.run_id, exc_info=error)
             await self._view_head(graph, saver, config, paused=False)
             return _failure(error, outcome.usage.total)
@@ -124,6 +134,25 @@ class LangGraphEngine:
         if outcome.paused:
             interrupts = await self._view_head(graph, saver, config, paused=True)
         return _finished(outcome, interrupts, recorder)
+
+    async def _update(
+        self, graph: AnyGraph, saver: LeasedSaver, claimed: Claimed, recorder: Recorder
+    ) -> Finish:
+        """Change the thread's state; the run's output is the state that this comes to."""
+        config = _config(claimed)
+        try:
+            made = await updates.apply(graph, saver, claimed, config)
+        except LeaseLost:
+            raise
+        except Exception as error:  # a node that is not there, or values that it cannot write
+            return _failure(error)
+        questions = await self._view_head(graph, saver, config, paused=False)
+        head = await graph.aget_state({"configurable": _latest(config)})
+        at = made.get("configurable", {})
+        told = {name: at.get(name) for name in ("thread_id", "checkpoint_ns", "checkpoint_id")}
+        recorder.emit(events.CHECKPOINTS, encode({"config": {"configurable": told}}))
+        recorder.emit(events.VALUES, encode(head.values))
+        return Finish(status="success", output=encode(head.values), interrupts=questions)
 
     async def _stream(
         self,
@@ -137,9 +166,12 @@ class LangGraphEngine:
     ) -> None:
         request = claimed.request
         recorded = events.RECORDED | set(request.modes)
-        modes = [*STREAMED, *(m for m in request.modes if m not in STREAMED)]
+        modes = [*STREAMED, *(m for m in request.modes if m not in (*STREAMED, EVENTS))]
         # the overloads follow the modes, which are only known at run time
-        stream = cast("Any", graph).astream(
+        astream = cast("Any", graph).astream
+        if EVENTS in request.modes:
+            astream = partial(astream_with_events, graph)
+        stream = astream(
             given,
             config,
             context=request.context,
@@ -177,8 +209,7 @@ class LangGraphEngine:
     ) -> tuple[Interrupt, ...]:
         """Store what the last checkpoint waits for, with its questions; returns those."""
         await saver.settle()
-        at = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
-        state = await graph.aget_state({"configurable": at})
+        state = await graph.aget_state({"configurable": _latest(config)})
         if not state.config.get("configurable", {}).get("checkpoint_id"):
             return ()
         questions = _questions(state, paused=paused)
@@ -218,7 +249,7 @@ def _config(claimed: Claimed) -> RunnableConfig:
         "thread_id": str(claimed.thread_id),
         "run_id": run_id,
         "graph_id": claimed.agent,
-        "assistant_id": str(assistant_id(claimed.agent)),
+        "assistant_id": request.assistant_id or str(assistant_id(claimed.agent)),
     }
     asked: JsonObject = request.config.get("configurable") or {}
     configurable: JsonObject = {
@@ -247,11 +278,15 @@ def _config(claimed: Claimed) -> RunnableConfig:
     return config
 
 
+def _latest(config: RunnableConfig) -> JsonObject:
+    """Where the thread's last checkpoint is, whichever one the run began at."""
+    return {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
+
+
 async def _input(saver: LeasedSaver, claimed: Claimed, config: RunnableConfig) -> Any:
     """The graph's input: None when an earlier attempt of this run has already begun."""
     if claimed.lease.epoch > 1 and claimed.has_state:
-        at = {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
-        head = await saver.aget_tuple({"configurable": at})
+        head = await saver.aget_tuple({"configurable": _latest(config)})
         if head is not None and head.metadata.get("run_id") == str(claimed.lease.run_id):
             config.get("configurable", {}).pop("checkpoint_id", None)
             return None
@@ -266,27 +301,10 @@ async def _input(saver: LeasedSaver, claimed: Claimed, config: RunnableConfig) -
     else:
         command = {}
     if request.goto is not None:
-        command["goto"] = _goto(request.goto)
+        command["goto"] = goto_of(request.goto)
     if request.update is not None:
-        command["update"] = _update(request.update)
+        command["update"] = update_of(request.update)
     return Command(**command)
-
-
-def _goto(goto: Json) -> Any:
-    """A node's name, `{"node", "input"}`, or a list of those."""
-    if isinstance(goto, list):
-        return [_goto(one) for one in cast("list[Json]", goto)]
-    if isinstance(goto, dict):
-        packet = cast("JsonObject", goto)
-        return Send(packet["node"], packet.get("input"))
-    return goto
-
-
-def _update(update: Json) -> Any:
-    """Fields, or a list of (field, value) pairs, which LangGraph wants as tuples."""
-    if isinstance(update, list):
-        return [tuple(cast("list[Json]", pair)) for pair in cast("list[Json]", update)]
-    return update
 
 
 def _finished(outcome: Outcome, interrupts: tuple[Interrupt, ...], recorder: Recorder) -> Finish:
@@ -302,6 +320,17 @@ def _finished(outcome: Outcome, interrupts: tuple[Interrupt, ...], recorder: Rec
         status="success",
         output=output,
         interrupts=interrupts,
+        usage=outcome.usage.total,
+    )
+
+
+def _timed_out(claimed: Claimed, outcome: Outcome) -> Finish:
+    """The values of the last step that was finished in time are the run's output."""
+    message = f"the run took longer than the {claimed.request.timeout_seconds:g} s that it had"
+    return Finish(
+        status="timeout",
+        output=None if outcome.values is None else encode(outcome.values),
+        error={"error": "TimeoutError", "message": message},
         usage=outcome.usage.total,
     )
 

@@ -345,12 +345,16 @@ def _is_plain(value: Any) -> bool:
     """Whether a value stands in the checkpoint itself, which spares a row: the same in JSON as here,
     and so small that repeating it in every checkpoint costs less. No float: jsonb may give an integer
     back for it."""
-    kind = type(value)
-    if value is None or kind is bool:
-        return True
-    if kind is int:
-        return -PLAIN_INTEGER < value < PLAIN_INTEGER
-    return kind is str and len(value) <= PLAIN_CHARACTERS and value.isprintable()
+    match value:
+        case None | True | False:
+            return True
+        # no subclasses: they have types that JSON forgets
+        case int() if type(value) is int:
+            return -PLAIN_INTEGER < value < PLAIN_INTEGER
+        case str() if type(value) is str:
+            return len(value) <= PLAIN_CHARACTERS and value.isprintable()
+        case _:
+            return False
 
 
 def _config(thread_id: str, ns: str, checkpoint_id: str) -> RunnableConfig:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import (
@@ -31,11 +31,11 @@ from langgraph.store.base import (
 )
 
 from agenthub.errors import LeaseLost
-from agenthub.json import Json, JsonObject, loads
-from agenthub.ports import ItemFilter, ItemOperator, ItemStore, ItemWrite, Lease, StoredItem
+from agenthub.items import ItemStore, ItemWrite, StoredItem, filters_of
+from agenthub.json import JsonObject, loads
+from agenthub.ports import Lease
 from agenthub_langgraph.encode import encode
 
-OPERATORS = frozenset(get_args(ItemOperator)) - {"$object"}
 WHOLE = "$"
 
 
@@ -113,7 +113,7 @@ class HubStore(BaseStore):
         found = await self.items.search(
             self.tenant,
             op.namespace_prefix,
-            filters=list(_filters((), op.filter or {})),
+            filters=list(filters_of((), op.filter or {})),
             near=near,
             limit=op.limit,
             offset=op.offset,
@@ -191,21 +191,3 @@ def _found(item: StoredItem) -> SearchItem:
 
 def _plain(value: Mapping[str, Any]) -> JsonObject:
     return loads(encode(dict(value)))
-
-
-def _filters(path: tuple[str, ...], wanted: Mapping[str, Json]) -> Iterator[ItemFilter]:
-    """Conditions of a filter; a nested object narrows the path, operators apply where they stand."""
-    for name, value in wanted.items():
-        at = (*path, name)
-        if not isinstance(value, Mapping):
-            yield ItemFilter(at, "$eq", value)
-            continue
-        inner = cast("Mapping[str, Json]", value)
-        if not any(k.startswith("$") for k in inner):
-            yield ItemFilter(at, "$object")
-            yield from _filters(at, inner)
-            continue
-        for operator, operand in inner.items():
-            if operator not in OPERATORS:
-                raise ValueError(f"Unsupported operator: {operator}")
-            yield ItemFilter(at, cast("ItemOperator", operator), operand)

@@ -86,6 +86,18 @@ select thread_id, run_id from (
    where status not in ('pending', 'running')) h
  where run_id < before
 """,
+    "I8 a slot of a cron has more than one decision, or a firing has no run": """
+select f.cron_id, f.slot from cron_firings f
+ where (f.trigger = 'schedule' and exists (
+          select from cron_firings o where o.cron_id = f.cron_id and o.slot = f.slot
+             and o.trigger = 'schedule' and o.firing_id <> f.firing_id))
+    or (f.outcome = 'fired' and not exists (select from runs r where r.run_id = f.run_id))
+""",
+    "I9 the end of a run is told that has not ended": """
+select o.delivery_id from outbox o
+  join runs r on r.tenant_id = o.tenant_id and r.run_id = o.run_id
+ where o.kind = 'run' and r.status in ('pending', 'running')
+""",
     "I14 a run that ended has a lease or leads its line": """
 select run_id from runs
  where status not in ('pending', 'running') and (ready or lease_expires_at is not null)

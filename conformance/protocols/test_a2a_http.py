@@ -70,6 +70,11 @@ def hub_of(agents: Agents) -> Hub:
         states=nothing,
         streams=nothing,
         doorbell=nothing,
+        assistants=nothing,
+        archive=nothing,
+        items=nothing,
+        crons=nothing,
+        deliveries=nothing,
     )
 
 

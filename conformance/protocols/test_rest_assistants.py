@@ -16,7 +16,9 @@ NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 
 async def test_an_assistant_has_the_id_that_langgraph_users_compute(hub_url: str) -> None:
     async with rest(hub_url) as client:
-        (found,) = await client.assistants.search(graph_id="plus")
+        (found,) = await client.assistants.search(
+            graph_id="plus", metadata={"created_by": "system"}
+        )
         by_id = await client.assistants.get(found["assistant_id"])
         by_name = await client.assistants.get("plus")
     assert found["assistant_id"] == str(uuid5(NAMESPACE, "plus"))

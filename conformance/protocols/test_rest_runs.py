@@ -60,7 +60,7 @@ async def test_a_run_on_a_thread_is_waited_for(hub_url: str) -> None:
             thread_id, "plus", input={"x": 1}, metadata={"m": 1}, on_run_created=seen.append
         )
         (run,) = await client.runs.list(thread_id)
-        (assistant,) = await client.assistants.search(graph_id="plus")
+        assistant = await client.assistants.get("plus")
     assert values == {"x": 2}
     assert seen == [{"run_id": run["run_id"], "thread_id": thread_id}]
     assert run["status"] == "success"
@@ -282,12 +282,6 @@ async def test_null_fields_are_absent_fields(hub_url: str) -> None:
     async with http(hub_url) as raw:
         body = {"assistant_id": "plus", "input": {"x": 1}, **dict.fromkeys(fields)}
         assert (await raw.post("/runs/wait", json=body)).json() == {"x": 2}
-
-
-async def test_a_webhook_is_refused_while_nobody_would_call_it(hub_url: str) -> None:
-    async with rest(hub_url) as client:
-        with refused(422, "webhook is not supported"):
-            await client.runs.create(None, "plus", input={"x": 1}, webhook="http://example.org")
 
 
 async def test_a_delayed_run_starts_when_it_is_due_and_not_before(hub_url: str) -> None:

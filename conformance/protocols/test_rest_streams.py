@@ -128,6 +128,23 @@ async def test_several_modes_interleave_in_the_order_of_what_happened(hub_url: s
         assert {name for name, _ in events} == {"messages/metadata", "messages/partial", "messages"}
 
 
+async def test_events_are_what_the_callbacks_tell(hub_url: str) -> None:
+    async with rest(hub_url) as client:
+        events = await said(client, "chat", HI, ["events", "values"])
+    told = [data for name, data in events if name == "events"]
+    kinds = [one["event"] for one in told]
+    assert (kinds[0], kinds[-1]) == ("on_chain_start", "on_chain_end")
+    tokens = [t["data"]["chunk"]["content"] for t in told if t["event"] == "on_chat_model_stream"]
+    assert "".join(tokens) == "one two three"
+    # what the graph streams is told by its own mode, and once
+    assert [data["messages"][-1]["content"] for name, data in events if name == "values"] == [
+        "hi",
+        "one two three",
+    ]
+    root = told[0]["run_id"]
+    assert ("on_chain_stream", root) not in {(one["event"], one["run_id"]) for one in told}
+
+
 async def test_tasks_checkpoints_and_debug_are_streamed_to_those_who_ask(hub_url: str) -> None:
     async with rest(hub_url) as client:
         events = await said(client, "two_steps", {"log": []}, ["tasks", "checkpoints", "debug"])
@@ -313,7 +330,7 @@ async def test_an_id_that_is_none_of_this_streams_is_refused(hub_url: str, wrong
 async def test_a_mode_that_is_not_streamed_is_refused(hub_url: str) -> None:
     async with rest(hub_url) as client:
         run = await ended(client, "count", 1, "custom")
-        for mode in ("bogus", "events", ["values", "bogus"]):
+        for mode in ("bogus", "tools", ["values", "bogus"]):
             wrong: Any = mode
             with refused(422, "stream mode"):
                 await parts(client.runs.stream(None, "count", input=1, stream_mode=wrong))

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from langgraph_sdk.client import LangGraphClient
-from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
+from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from protocols.rest_client import http, rest
 from testkit.waiting import eventually
@@ -124,17 +124,6 @@ async def test_threads_are_searched_by_metadata_and_status_newest_first(hub_url:
         page = await raw.post("/threads/search", json={**body, "offset": 3})
         assert "x-pagination-next" not in page.headers
         assert page.headers["x-pagination-total"] == "4"
-
-
-@pytest.mark.parametrize(
-    "how", [{"ids": [UNKNOWN]}, {"values": {"x": 1}}, {"extract": {"a": "values.x"}}]
-)
-async def test_a_search_that_is_not_supported_is_refused_and_not_ignored(
-    hub_url: str, how: Any
-) -> None:
-    async with rest(hub_url) as client:
-        with pytest.raises(UnprocessableEntityError, match="not supported"):
-            await client.threads.search(**how)
 
 
 async def test_a_deleted_thread_is_gone_with_everything_on_it(hub_url: str) -> None:

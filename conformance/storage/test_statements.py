@@ -36,6 +36,8 @@ WITHOUT_TENANT = {
     "migrate.APPLIED", "migrate.EXISTS", "migrate.RECORD",
     # names of tasks and topics only; who reads them looks into the log, with its tenant
     "notifier.NOTIFY",
+    # the clock
+    "crons.NOW",
     # pg_extension and pg_attribute
     "secrets.MAKE", "secrets.GET",
     "items.HAS_VECTOR", "items.INDEX_DIMS",
@@ -162,6 +164,8 @@ async def test_the_hot_statements_find_their_indexes(core: Core) -> None:
         ("append", fenced.APPEND, (*one, *nothing), "runs_running"),
         ("read", events.READ, ("default", uuid4(), 5, 1000), "events_pkey"),
         ("headless", queue.HEADLESS, ("default",), "runs_line"),
+        ("next run", events.NEXT_RUN, ("default", uuid4(), uuid4(), None, None), "runs_thread"),
+        ("current run", events.CURRENT_RUNS, ("default", uuid4(), None), "runs_thread"),
     ):
         used, whole = await indexes_used(core, sql, *args)
         assert index in used, f"{name} uses {used}"

@@ -248,7 +248,7 @@ async def a_finish_waits_for_the_create_and_promotes_what_it_made(core: Core) ->
     claimed = await core.claim_one()
     async with held(core) as (connection, transaction):
         new = core.new_run(first.thread_id)
-        await connection.fetch(runs.CREATE, *runs._arguments(new))  # pyright: ignore[reportPrivateUsage]
+        await connection.fetch(runs.CREATE, *runs.arguments(new))
         finishing = begin(core.finish(claimed))
         assert await waits(core, finishing)
         await transaction.commit()
@@ -261,7 +261,7 @@ async def a_pause_waits_for_the_create_and_is_superseded_by_it(core: Core) -> No
     claimed = await core.claim_one()
     async with held(core) as (connection, transaction):
         new = core.new_run(first.thread_id)
-        await connection.fetch(runs.CREATE, *runs._arguments(new))  # pyright: ignore[reportPrivateUsage]
+        await connection.fetch(runs.CREATE, *runs.arguments(new))
         finishing = begin(core.finish(claimed, questions=["q"]))
         assert await waits(core, finishing)
         await transaction.commit()

@@ -22,7 +22,8 @@ TaskSupport: TypeAlias = Literal["forbidden", "optional", "required"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo:
     """A deployed agent. Schemas are JSON Schema 2020-12; `output_keys` are the state keys that
-    make up its output, or None when the whole value is the output."""
+    make up its output, or None when the whole value is the output. `drawing_inside` shows the insides
+    of subgraphs, too; `subgraphs` maps their namespaces to their schemas."""
 
     name: str
     description: str
@@ -34,6 +35,8 @@ class AgentInfo:
     context_schema: JsonObject | None = None
     output_keys: tuple[str, ...] | None = None
     drawing: JsonObject = field(default_factory=dict[str, Json])
+    drawing_inside: JsonObject = field(default_factory=dict[str, Json])
+    subgraphs: JsonObject = field(default_factory=dict[str, Json])
     environment: str = "default"
     code_version: str = ""
     skills: tuple[JsonObject, ...] = ()

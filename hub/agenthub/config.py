@@ -93,6 +93,22 @@ class Config:
         3600.0, "How long the thread of a stateless run stays after its end."
     )
 
+    cron_poll_seconds: float = _setting(
+        5.0, "How often a server looks for due crons when nothing wakes it; 0 = it fires none."
+    )
+    delivery_poll_seconds: float = _setting(
+        1.0, "How often a server looks for due webhooks when nothing wakes it; 0 = it sends none."
+    )
+    delivery_timeout_seconds: float = _setting(
+        15.0, "How long a webhook may take, from resolving its name to the answer."
+    )
+    outbound_networks: tuple[str, ...] = _setting(
+        (), "Private networks that webhooks may go to (comma-separated, like `10.0.0.0/8`)."
+    )
+    webhook_secrets: tuple[str, ...] = _setting(
+        (), "Secrets that sign webhooks (`whsec_…`, comma-separated); default: from the database."
+    )
+
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)

@@ -93,6 +93,12 @@ class DeadlineExceeded(HubError):
     code = "deadline_exceeded"
 
 
+class NotSupported(HubError):
+    """The request is understood, and this installation cannot do it; the message says what would."""
+
+    code = "not_supported"
+
+
 class UnsupportedVersion(HubError):
     """The protocol version asked for is not spoken here."""
 

@@ -24,6 +24,7 @@ UPDATES: Final = "updates"
 MESSAGES: Final = "messages"
 """`[message_chunk, metadata]`: a delta, in LangChain's JSON shape."""
 CUSTOM: Final = "custom"
+CHECKPOINTS: Final = "checkpoints"
 
 RECORDED: Final = frozenset({MESSAGES, CUSTOM, UPDATES})
 """Recorded for every run; the last `values` is recorded too, other modes when the creator asks."""

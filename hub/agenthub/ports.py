@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 from uuid import UUID
 
 from agenthub.agents import AgentInfo
@@ -83,6 +83,10 @@ class RunStore(Protocol):
                 thread belongs to another agent; the idempotency key was used for something else.
             UnknownInterrupt: an answer names a question that is not open.
         """
+        ...
+
+    async def replayed(self, tenant: str, key: str, request_hash: str) -> Run | None:
+        """The run that an idempotency key made. Raises `KeyReused`, or `NotFound` if it is gone."""
         ...
 
     async def executing(self, tenant: str, thread_id: UUID) -> str | None:
@@ -176,6 +180,18 @@ class EventLog(Protocol):
         self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000
     ) -> Sequence[Event]:
         """Events with `seq > after`, in order."""
+        ...
+
+    async def next_run(self, tenant: str, thread_id: UUID, *, after: Run | None) -> Run | None:
+        """The run that wrote on the thread after this one (None: the first), or the one that is to
+        write next; in the order of execution."""
+        ...
+
+    async def current_run(
+        self, tenant: str, thread_id: UUID, *, at: datetime | None = None
+    ) -> Run | None:
+        """The thread's open run, or else the last one that was begun; with `at`, by that instant.
+        State updates are none."""
         ...
 
 
@@ -518,83 +534,3 @@ def control_topic(worker_id: str) -> str:
 
 
 CATALOGUE_TOPIC = "catalogue"
-
-
-# --- long-term memory ---------------------------------------------------------------------------
-
-ItemOperator: TypeAlias = Literal["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$object"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredItem:
-    """An item of the long-term memory; `score` is its likeness to the query, if there was one."""
-
-    namespace: tuple[str, ...]
-    key: str
-    value: JsonObject
-    created_at: datetime
-    updated_at: datetime
-    score: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemWrite:
-    """An item to keep, or to delete (`value=None`). `vectors` by field; None leaves them alone."""
-
-    namespace: tuple[str, ...]
-    key: str
-    value: JsonObject | None
-    ttl: timedelta | None = None
-    vectors: Mapping[str, Sequence[float]] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """A condition on the value at `path`; `$object` asks for any object there."""
-
-    path: tuple[str, ...]
-    operator: ItemOperator
-    wanted: Json = None
-
-
-class ItemStore(Protocol):
-    """Items that outlive threads, by namespace and key."""
-
-    async def get(
-        self, tenant: str, namespace: Sequence[str], key: str, *, refresh: bool
-    ) -> StoredItem | None:
-        """`refresh` begins the item's time to live anew."""
-        ...
-
-    async def search(
-        self,
-        tenant: str,
-        prefix: Sequence[str],
-        *,
-        filters: Sequence[ItemFilter] = (),
-        near: Sequence[float] | None = None,
-        limit: int = 10,
-        offset: int = 0,
-        refresh: bool = False,
-    ) -> Sequence[StoredItem]:
-        """The latest change first; with `near`, the most alike first and items without vectors last."""
-        ...
-
-    async def namespaces(
-        self,
-        tenant: str,
-        *,
-        prefixes: Sequence[Sequence[str]] = (),
-        suffixes: Sequence[Sequence[str]] = (),
-        max_depth: int | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> Sequence[tuple[str, ...]]:
-        """All that match every prefix and suffix (`*` stands for any part), cut to `max_depth`."""
-        ...
-
-    async def write(
-        self, tenant: str, writes: Sequence[ItemWrite], *, lease: Lease | None = None
-    ) -> None:
-        """All or nothing. Raises `LeaseLost` when `lease` is not held any more."""
-        ...

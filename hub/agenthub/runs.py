@@ -40,7 +40,10 @@ class RunRequest:
     """What the caller wants executed; stored as JSON and read by the engine alone.
 
     `answers` maps interrupt ids to values and makes the run a resume. `modes` are stream modes to
-    record beside the default ones. `interrupt_before`/`after` are node names or `["*"]`.
+    record beside the default ones. `interrupt_before`/`after` are node names or `["*"]`. `updates` are
+    supersteps of state updates (`threads.StateUpdate` as JSON) for a run of kind `update`, which
+    executes no node. `timeout_seconds` is the time of one attempt. `webhook` says where its end is told:
+    see `deliveries.target_of`.
     """
 
     input: Json = None
@@ -56,6 +59,11 @@ class RunRequest:
     subgraphs: bool = False
     durability: Durability = "async"
     as_node: str | None = None
+    checkpoint_ns: str = ""
+    updates: list[list[JsonObject]] | None = None
+    timeout_seconds: float | None = None
+    assistant_id: str | None = None
+    webhook: JsonObject | None = None
 
     def to_json(self) -> JsonObject:
         """The fields that differ from their defaults."""

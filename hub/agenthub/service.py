@@ -14,12 +14,17 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from agenthub import thread_stream, updating
 from agenthub.agents import AgentInfo
+from agenthub.archive import Archive
+from agenthub.assistants import Assistants
 from agenthub.catalogue import Agents
-from agenthub.errors import Conflict, NotFound
+from agenthub.deliveries import Deliveries
+from agenthub.errors import Conflict, NotFound, UnknownInterrupt
 from agenthub.events import ENDED, VALUES, Event
 from agenthub.ids import new_id
 from agenthub.interrupts import Interrupt, answers_for
+from agenthub.items import VersionedItems
 from agenthub.json import Json, JsonObject, loads
 from agenthub.ports import (
     Cancelled,
@@ -32,9 +37,11 @@ from agenthub.ports import (
 )
 from agenthub.principal import Principal
 from agenthub.runs import CancelAction, Multitask, Run, RunRequest, RunStatus, Task, TaskStatus
+from agenthub.scheduler import Crons
 from agenthub.states import States
 from agenthub.stream import Streams
-from agenthub.threads import Thread, ThreadState
+from agenthub.thread_stream import ThreadPosition, ThreadSlice
+from agenthub.threads import StateUpdate, Thread, ThreadState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +50,7 @@ class Start:
 
     `thread_id=None` makes a thread; `ephemeral` ones are removed some time after their run ended.
     `follow` says that the caller is about to follow the run, which then needs no read of the log.
+    `fork` runs it at once on a copy of the thread, taken at its last checkpoint, when the thread is busy.
     """
 
     agent: str
@@ -59,6 +67,17 @@ class Start:
     idempotency_key: str | None = None
     request_hash: str = ""
     follow: bool = True
+    fork: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """How an answer is handed in: when it may run, how soon, and under which idempotency key."""
+
+    delay: timedelta = timedelta()
+    priority: int = 0
+    idempotency_key: str | None = None
+    request_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +90,11 @@ class Hub:
     states: States
     streams: Streams
     doorbell: Doorbell
+    assistants: Assistants
+    archive: Archive
+    items: VersionedItems
+    crons: Crons
+    deliveries: Deliveries
 
     # --- starting and answering -----------------------------------------------------------------
 
@@ -104,7 +128,19 @@ class Hub:
         )
         if start.follow:
             self.streams.tail.prepare(new.run_id)
-        return await self._enqueue(new)
+        if not start.fork:
+            return await self.enqueue(new)
+        replayed = await self._replayed(new)
+        if replayed is not None:
+            return replayed
+        try:
+            return await self.enqueue(replace(new, multitask="reject"))
+        except Conflict:
+            thread = await self.thread(who, new.thread_id)
+            if not thread.open_runs:
+                raise
+        copy = await self.copy_thread(who, new.thread_id)
+        return await self.enqueue(replace(new, thread_id=copy.thread_id, make_thread=False))
 
     async def resume(
         self,
@@ -117,8 +153,11 @@ class Hub:
         metadata: JsonObject | None = None,
         origin: JsonObject | None = None,
         multitask: Multitask = "enqueue",
+        how: Submission | None = None,
     ) -> Run:
         """Answer open questions of a thread: `answer` maps ids to values, or answers the only one.
+
+        A key that was used before gives the run that it made, though its questions are answered now.
 
         Raises:
             NotFound: unknown thread.
@@ -126,6 +165,26 @@ class Hub:
             UnknownInterrupt: nothing is open, or an id is not.
             Invalid: several are open and the answer names none.
         """
+        how = how or Submission()
+        new = NewRun(
+            tenant=who.tenant,
+            run_id=new_id(),
+            thread_id=thread_id,
+            agent=agent or "",
+            kind="resume",
+            request=request or RunRequest(),
+            subject=who.subject,
+            metadata=metadata or {},
+            origin=origin or {},
+            multitask=multitask,
+            delay=how.delay,
+            priority=how.priority,
+            idempotency_key=how.idempotency_key,
+            request_hash=how.request_hash,
+        )
+        replayed = await self._replayed(new)
+        if replayed is not None:
+            return replayed
         thread = await self.thread(who, thread_id)
         if thread.agent is None:
             raise Conflict(f"thread {str(thread_id)!r} has not run any agent yet")
@@ -133,22 +192,24 @@ class Hub:
             raise Conflict(
                 f"thread {str(thread_id)!r} belongs to agent {thread.agent!r}, not {agent!r}"
             )
-        answers = answers_for(thread.interrupts, answer)
+        try:
+            answers = answers_for(thread.interrupts, answer)
+        except UnknownInterrupt:
+            # the same request may have got ahead of this one
+            replayed = await self._replayed(new)
+            if replayed is None:
+                raise
+            return replayed
         if thread.open_task is not None:
             self.streams.tail.prepare(thread.open_task)
-        new = NewRun(
-            tenant=who.tenant,
-            run_id=new_id(),
-            thread_id=thread_id,
-            agent=thread.agent,
-            kind="resume",
-            request=replace(request or RunRequest(), answers=answers),
-            subject=who.subject,
-            metadata=metadata or {},
-            origin=origin or {},
-            multitask=multitask,
-        )
-        return await self._enqueue(new)
+        answered = replace(new.request, answers=answers)
+        return await self.enqueue(replace(new, agent=thread.agent, request=answered))
+
+    async def _replayed(self, new: NewRun) -> Run | None:
+        """The run that this key made before, looked for before anything else can refuse it."""
+        if new.idempotency_key is None:
+            return None
+        return await self.runs.replayed(new.tenant, new.idempotency_key, new.request_hash)
 
     async def resume_task(
         self, who: Principal, task_id: UUID, answer: Json, *, origin: JsonObject | None = None
@@ -159,15 +220,58 @@ class Hub:
             raise Conflict(f"task {str(task_id)!r} is {task.status} and waits for no answer")
         return await self.resume(who, task.thread_id, answer, origin=origin)
 
-    async def _enqueue(self, new: NewRun) -> Run:
+    async def enqueue(self, new: NewRun) -> Run:
+        """Create a run that a use case has put together, and wake who is concerned."""
         run = await self.runs.create(new)
         if run.run_id == new.run_id:
+            # for those who follow the thread
+            self.streams.tail.publish(run.thread_id, ())
             await self.doorbell.ring([work_topic(run.agent)])
             if new.multitask in ("interrupt", "rollback"):
                 worker_id = await self.runs.executing(new.tenant, new.thread_id)
                 if worker_id is not None:
                     await self.doorbell.ring([control_topic(worker_id)])
         return run
+
+    # --- changing what is there -----------------------------------------------------------------
+
+    async def update_state(
+        self,
+        who: Principal,
+        thread_id: UUID,
+        updates: Sequence[Sequence[StateUpdate]],
+        *,
+        checkpoint_id: str | None = None,
+        ns: str = "",
+        agent: str | None = None,
+    ) -> ThreadState:
+        """Write to a thread's state, superstep by superstep, at its last checkpoint or another one.
+
+        A worker does it, as a run of kind `update` that no list shows. The thread's open questions
+        are closed by it: what asked them is behind the new checkpoint.
+
+        Raises:
+            NotFound: unknown thread, checkpoint or agent.
+            Conflict: a run is in flight, or the thread belongs to no agent yet, or to another one.
+            Invalid: there is no such node, or it is not clear which.
+            AgentFailed: the agent's own code refused the values.
+            Unavailable: no worker took it in time.
+        """
+        return await updating.update_state(
+            self, who, thread_id, updates, checkpoint_id=checkpoint_id, ns=ns, agent=agent
+        )
+
+    async def copy_thread(self, who: Principal, thread_id: UUID) -> Thread:
+        """A new thread with the state and the history of this one. Raises `NotFound`."""
+        copy = await self.archive.copy_thread(who.tenant, thread_id, new_id())
+        if copy is None:
+            raise NotFound(f"there is no thread {str(thread_id)!r}")
+        return copy
+
+    async def delete_run(self, who: Principal, run_id: UUID) -> None:
+        """Remove a run that has ended. Raises `NotFound`, or `Conflict` while it is needed."""
+        if not await self.archive.delete_run(who.tenant, run_id):
+            raise NotFound(f"there is no run {str(run_id)!r}")
 
     # --- cancelling -----------------------------------------------------------------------------
 
@@ -389,6 +493,20 @@ class Hub:
         events = self.streams.follow(
             task.tenant, task.task_id, after=task.last_seq if after is None else after
         )
+        async with aclosing(events) as slices:
+            async for slice_ in slices:
+                yield slice_
+
+    async def follow_thread(
+        self, who: Principal, thread_id: UUID, *, after: ThreadPosition | None = None
+    ) -> AsyncGenerator[ThreadSlice, None]:
+        """A thread's events from its beginning, or behind a position, for ever; slices without events
+        are quiet intervals. The thread is the caller's to check."""
+
+        def run_events(run: Run, seq: int) -> AsyncGenerator[Sequence[Event], None]:
+            return self.follow_run(run, after=seq)
+
+        events = thread_stream.follow(self.streams, run_events, who.tenant, thread_id, after=after)
         async with aclosing(events) as slices:
             async for slice_ in slices:
                 yield slice_

@@ -34,6 +34,19 @@ class Thread:
     state_updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StateUpdate:
+    """A write to a thread's state as if `as_node` had made it: values, or a command (`update`, `goto`).
+
+    Without a node it is the one that wrote last, where that is only one. `__copy__` repeats a
+    checkpoint, `__end__` without values clears what is next, `__input__` is a new input.
+    """
+
+    values: Json = None
+    as_node: str | None = None
+    command: Json = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
     """A node that is next, or that paused or failed, at a checkpoint."""

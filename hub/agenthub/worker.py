@@ -15,6 +15,7 @@ from datetime import timedelta
 from agenthub.attempt import Attempt, Engine
 from agenthub.clock import Clock
 from agenthub.config import Config
+from agenthub.deliveries import DELIVERIES_TOPIC
 from agenthub.lease import LeaseKeeper
 from agenthub.ports import Claimed, Doorbell, Finish, LeaseWriter, Queue, control_topic, work_topic
 
@@ -180,6 +181,8 @@ class Worker:
             log.exception("run %s: the attempt broke", lease.run_id)
             return
         await self._ring(agents)
+        if attempt.claimed.request.webhook is not None:
+            await self.doorbell.ring([DELIVERIES_TOPIC])
 
     async def _ring(self, agents: Iterable[str]) -> None:
         agents = set(agents)

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     commands.add_parser("config", help="print every setting with its default")
+    commands.add_parser("webhook-secret", help="print what receivers verify webhooks with")
     demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
     demo.add_argument("--port", type=int, help="port to listen on (default: a free one)")
     with suppress(ImportError):  # a worker's environment has no tables, and no need of them
@@ -102,6 +103,10 @@ def _run(args: argparse.Namespace) -> int:
             from agenthub_server.cli import dev
 
             return dev.run(config, args)
+        case "webhook-secret":
+            from agenthub_server.cli import webhook_secret
+
+            return webhook_secret.run(config)
         case "runs" | "threads" | "crons" | "assistants":
             from agenthub_server.cli import remote
 

@@ -47,7 +47,12 @@ def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
             principal=principal,
             max_body_bytes=config.max_body_bytes,
         ),
-        Rest(hub, principal=principal, max_body_bytes=config.max_body_bytes),
+        Rest(
+            hub,
+            principal=principal,
+            max_body_bytes=config.max_body_bytes,
+            allowed_origins=config.allowed_origins,
+        ),
     )
 
 

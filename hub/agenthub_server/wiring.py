@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from agenthub.assistants import Assistants
 from agenthub.background import Loop, in_background
 from agenthub.catalogue import Agents
 from agenthub.clock import SystemClock
@@ -21,13 +22,17 @@ from agenthub.config import Config
 from agenthub.errors import Invalid
 from agenthub.ports import CATALOGUE_TOPIC, Doorbell, Tail
 from agenthub.principal import DEFAULT_TENANT
+from agenthub.scheduler import Crons, Scheduler
 from agenthub.service import Hub
 from agenthub.states import States
 from agenthub.stream import Streams
 from agenthub.worker import Worker
 from agenthub_langgraph.decode import StateDecoder
+from agenthub_postgres.archive import PostgresArchive
+from agenthub_postgres.assistants import PostgresAssistants
 from agenthub_postgres.catalogue import PostgresCatalogue
 from agenthub_postgres.checkpoints import PostgresCheckpoints
+from agenthub_postgres.crons import PostgresCrons
 from agenthub_postgres.database import Database, open_database
 from agenthub_postgres.events import PostgresEventLog
 from agenthub_postgres.items import PostgresItems, ensure_index
@@ -84,23 +89,54 @@ async def require_database(config: Config) -> str:
 @asynccontextmanager
 async def open_hub(config: Config) -> AsyncGenerator[Hub]:
     """The service of a server process, with its background loops running."""
+    # a worker has no protocols installed
+    from agenthub_rest.crons import freshened
+    from agenthub_server.outgoing import open_outgoing
+
     dsn = await require_database(config)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(dsn, least=2, most=10))
         wakeups = await stack.enter_async_context(open_wakeups(config))
         agents = Agents(PostgresCatalogue(db), wakeups.tail, tenant=DEFAULT_TENANT)
+        assistants = Assistants(PostgresAssistants(db), agents, wakeups.tail, tenant=DEFAULT_TENANT)
+        runs = PostgresRuns(db)
+        deliveries, dispatcher = await open_outgoing(config, db, wakeups.doorbell, runs)
+        crons = Crons(
+            store=PostgresCrons(db),
+            doorbell=wakeups.doorbell,
+            freshen=freshened(assistants, deliveries),
+        )
+        assistants.dependents.append(crons)
         hub = Hub(
             agents=agents,
-            runs=PostgresRuns(db),
+            runs=runs,
             threads=PostgresThreads(db),
             states=States(PostgresCheckpoints(db), StateDecoder()),
             streams=Streams(
                 PostgresEventLog(db), wakeups.tail, poll_seconds=config.stream_poll_seconds
             ),
             doorbell=wakeups.doorbell,
+            assistants=assistants,
+            archive=PostgresArchive(db),
+            items=PostgresItems(db),
+            crons=crons,
+            deliveries=deliveries,
         )
+        scheduler = Scheduler(
+            store=crons.store,
+            doorbell=wakeups.doorbell,
+            tenant=DEFAULT_TENANT,
+            poll_seconds=config.cron_poll_seconds,
+            freshen=crons.freshen,
+        )
+        fires = [scheduler.run] if config.cron_poll_seconds else []
         await agents.refresh()
-        await stack.enter_async_context(in_background(*wakeups.loops, agents.run))
+        await assistants.prepare()
+        await stack.enter_async_context(
+            in_background(*wakeups.loops, agents.run, assistants.run, *fires)
+        )
+        if config.delivery_poll_seconds:
+            await stack.enter_async_context(dispatcher.running())
         yield hub
 
 

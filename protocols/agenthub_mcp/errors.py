@@ -26,6 +26,7 @@ CODES: Final[dict[type[HubError], int | None]] = {
     errors.DeadlineExceeded: None,
     errors.TooManyRequests: None,
     errors.Unavailable: None,
+    errors.NotSupported: None,
     errors.Forbidden: 403,
     errors.Unauthenticated: 401,
     errors.TooLarge: 413,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 
@@ -13,8 +12,6 @@ from agenthub.json import JsonObject
 from agenthub.principal import Principal
 from agenthub.runs import Run
 from agenthub.service import Hub
-
-Item = TypeVar("Item")
 
 
 class Api:
@@ -47,14 +44,16 @@ def location(run: Run) -> dict[str, str]:
     return {"Content-Location": path_of(run)}
 
 
-def page(found: Sequence[Item], limit: int, offset: int) -> tuple[Sequence[Item], dict[str, str]]:
-    """A page of `found`, which holds one more than asked for if there is one, and its headers."""
-    shown = found[:limit]
-    more = len(found) > limit
-    headers = {"X-Pagination-Total": str(offset + len(shown) + more)}
-    if more:
-        headers["X-Pagination-Next"] = str(offset + limit)
-    return shown, headers
+async def paged(
+    shown: int, limit: int, offset: int, count: Callable[[], Awaitable[int]]
+) -> dict[str, str]:
+    """The headers of a page: how many there are, counted only if the page does not tell."""
+    whole = shown < limit and (shown > 0 or offset == 0)
+    total = offset + shown if whole else await count()
+    headers = {"X-Pagination-Total": str(total)}
+    if shown and offset + shown < total:
+        headers["X-Pagination-Next"] = str(offset + shown)
+    return headers
 
 
 def selected(rendered: JsonObject, fields: Sequence[str] | None) -> JsonObject:

@@ -13,15 +13,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    RootModel,
     field_validator,
     model_validator,
 )
 
+from agenthub.deliveries import RUN_EVENTS, RunEvent
 from agenthub.events import MODES
 from agenthub.json import Json, JsonObject
-from agenthub.runs import Durability, Multitask
+from agenthub.runs import Durability, Multitask, RunStatus
 
-ACCEPTED_MODES = (MODES - {"events", "tools"}) | {"messages-tuple"}
+ACCEPTED_MODES = (MODES - {"tools"}) | {"messages-tuple"}
 
 
 def plain(text: str) -> str:
@@ -84,10 +86,20 @@ class RunConfig(Body):
     configurable: JsonObject = Field(default_factory=dict[str, Any])
 
 
+class Webhook(Body):
+    """Where the end of a run is told, and which ends are: a bare URL hears of all."""
+
+    url: str = Field(min_length=1, max_length=65536)
+    events: list[RunEvent] = Field(default_factory=lambda: list(RUN_EVENTS), min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str) else value
+
+
 class RunCreate(Body):
     """The fields of every run creation; the thread's own ones are ignored without a thread."""
-
-    unsupported = ("webhook",)
 
     assistant_id: Id
     input: Json = None
@@ -101,12 +113,17 @@ class RunCreate(Body):
     interrupt_after: Nodes = Field(default_factory=list[str])
     stream_mode: list[str] = Field(default_factory=lambda: ["values"])
     stream_subgraphs: bool = False
-    multitask_strategy: Multitask = "enqueue"
+    webhook: Webhook | None = None
+    multitask_strategy: Multitask | Literal["fork"] = "enqueue"
     if_not_exists: Literal["reject", "create"] = "reject"
     after_seconds: float = Field(default=0, ge=0, le=366 * 86400)
     durability: Durability = "async"
     on_disconnect: Literal["continue", "cancel"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
+    timeout: float | None = Field(default=None, gt=0, le=7 * 86400)
+    """Seconds that an attempt may take; the Agent Server has one limit for all."""
+    priority: int = Field(default=0, ge=-5, le=5)
+    """Higher ones are claimed first, across threads."""
 
     @model_validator(mode="before")
     @classmethod
@@ -126,64 +143,34 @@ class RunCreate(Body):
         return stream_modes(value)
 
 
-class ThreadCreate(Body):
-    unsupported = ("supersteps", "ttl")
+class RunBatch(RootModel[Annotated[list[RunCreate], Field(min_length=1, max_length=1000)]]):
+    """Stateless runs, created in this order."""
 
+
+class RunsCancel(Body):
+    """Either all runs of a status, or some of a thread."""
+
+    status: Literal["pending", "running", "all"] | None = None
     thread_id: Id | None = None
-    metadata: JsonObject = Field(default_factory=dict[str, Any])
-    if_exists: Literal["raise", "do_nothing"] = "raise"
+    run_ids: list[Id] = Field(default_factory=list[str], max_length=1000)
+
+    @model_validator(mode="after")
+    def _one_of(self) -> RunsCancel:
+        if (self.status is None) == (self.thread_id is None or not self.run_ids):
+            raise ValueError("give either status, or thread_id and run_ids")
+        return self
 
 
-class ThreadPatch(Body):
-    unsupported = ("ttl",)
+class RunSearch(Body):
+    """Across threads, newest first."""
 
-    metadata: JsonObject = Field(default_factory=dict[str, Any])
-
-
-class ThreadSearch(Body):
-    """Newest first: the only order so far."""
-
-    unsupported = ("ids", "values", "extract")
-
-    metadata: JsonObject | None = None
-    status: Literal["idle", "busy", "interrupted", "error"] | None = None
-    limit: Limit = 10
-    offset: Offset = 0
-    sort_by: Literal["created_at"] = "created_at"
-    sort_order: Literal["desc"] = "desc"
-    select: list[str] | None = None
-
-
-class AssistantSearch(Body):
-    graph_id: str | None = None
-    name: str | None = None
+    assistant_id: Id | None = None
+    thread_id: Id | None = None
+    status: RunStatus | list[RunStatus] | None = None
     metadata: JsonObject | None = None
     limit: Limit = 10
     offset: Offset = 0
-    sort_by: Literal["assistant_id", "created_at", "updated_at", "name", "graph_id"] = "name"
-    sort_order: Order = "asc"
     select: list[str] | None = None
-
-
-class StateAt(Body):
-    checkpoint: Checkpoint
-
-
-class History(Body):
-    limit: Limit = 10
-    before: Id | None = None
-    metadata: JsonObject | None = None
-    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
-
-    @field_validator("before", mode="before")
-    @classmethod
-    def _inside(cls, value: Any) -> Any:
-        """A checkpoint id, or the config or checkpoint that holds one."""
-        if not isinstance(value, dict):
-            return value
-        config = cast("JsonObject", value)
-        inner = config.get("configurable", config)
-        return cast("JsonObject", inner).get("checkpoint_id") if isinstance(inner, dict) else inner
 
 
 def stream_modes(value: Any) -> list[str]:

@@ -31,6 +31,7 @@ STATUS: Mapping[type[HubError], int] = {
     errors.Unavailable: 503,
     errors.AgentFailed: 500,
     errors.DeadlineExceeded: 504,
+    errors.NotSupported: 501,
     errors.UnsupportedVersion: 400,
 }
 MOST_PROBLEMS = 5

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agenthub.agents import AgentInfo
+from agenthub.archive import Stored, ThreadTtl
+from agenthub.assistants import Assistant
 from agenthub.ids import assistant_id
 from agenthub.interrupts import Interrupt
+from agenthub.items import StoredItem
 from agenthub.json import JsonObject
 from agenthub.runs import Run
 from agenthub.threads import StepView, Thread, ThreadState
-
-EPOCH = "1970-01-01T00:00:00+00:00"
 
 
 def run(r: Run) -> JsonObject:
@@ -20,7 +20,8 @@ def run(r: Run) -> JsonObject:
     return {
         "run_id": str(r.run_id),
         "thread_id": str(r.thread_id),
-        "assistant_id": str(assistant_id(r.agent)),
+        "assistant_id": r.origin.get("assistant_id") or str(assistant_id(r.agent)),
+        "assistant_version": r.origin.get("assistant_version") or 1,
         "created_at": r.created_at,
         "updated_at": r.updated_at,
         "status": r.status,
@@ -57,12 +58,13 @@ def thread(t: Thread) -> JsonObject:
     }
 
 
-def state(s: ThreadState) -> JsonObject:
-    """A `ThreadState` (agent-server.md §1.2)."""
+def state(s: ThreadState, inside: Mapping[str, JsonObject] | None = None) -> JsonObject:
+    """A `ThreadState` (agent-server.md §1.2); `inside` has the states of its subgraphs by step."""
+    inside = inside or {}
     return {
         "values": s.values,
         "next": list(s.next),
-        "tasks": [_step(step) for step in s.steps],
+        "tasks": [_step(step, inside.get(step.id)) for step in s.steps],
         "metadata": s.metadata,
         "created_at": s.created_at,
         "checkpoint": _checkpoint(s, s.checkpoint_id),
@@ -77,15 +79,15 @@ def _checkpoint(s: ThreadState, checkpoint_id: str | None) -> JsonObject:
     return {"thread_id": str(s.thread_id), "checkpoint_ns": s.ns, "checkpoint_id": checkpoint_id}
 
 
-def _step(step: StepView) -> JsonObject:
+def _step(step: StepView, inside: JsonObject | None) -> JsonObject:
     return {
         "id": step.id,
         "name": step.name,
         "path": list(step.path),
         "error": step.error,
         "interrupts": [i.public() for i in step.interrupts],
-        "checkpoint": None,
-        "state": None,
+        "checkpoint": None if inside is None else inside["checkpoint"],
+        "state": inside,
         "result": step.result,
     }
 
@@ -97,17 +99,50 @@ def _by_step(interrupts: Sequence[Interrupt]) -> dict[str, list[Any]]:
     return grouped
 
 
-def assistant(info: AgentInfo) -> JsonObject:
-    """The system assistant of an agent."""
+def assistant(a: Assistant) -> JsonObject:
+    """An assistant at one of its versions."""
     return {
-        "assistant_id": str(info.assistant_id),
-        "graph_id": info.name,
-        "name": info.title or info.name,
-        "description": info.description,
-        "config": {},
-        "context": {},
-        "metadata": {"created_by": "system"},
-        "version": 1,
-        "created_at": EPOCH,
-        "updated_at": EPOCH,
+        "assistant_id": str(a.assistant_id),
+        "graph_id": a.agent,
+        "name": a.name,
+        "description": a.description,
+        "config": a.config,
+        "context": a.context,
+        "metadata": a.metadata,
+        "version": a.version,
+        "created_at": a.created_at,
+        "updated_at": a.updated_at,
+    }
+
+
+def ttl(t: ThreadTtl) -> JsonObject:
+    """A thread's time to live, in minutes."""
+    minutes = t.after.total_seconds() / 60
+    return {"strategy": t.strategy, "ttl_minutes": minutes, "expires_at": t.expires_at}
+
+
+def stored(thread_id: str, s: Stored) -> JsonObject:
+    """What a thread takes, in bytes."""
+    return {
+        "thread_id": thread_id,
+        "total_bytes": s.total_bytes,
+        "checkpoints": {"count": s.checkpoints, "bytes": s.checkpoint_bytes},
+        "channel_values": {
+            "count": s.values,
+            "bytes": s.value_bytes,
+            "by_channel": {name: {"bytes": size} for name, size in s.by_channel.items()},
+        },
+        "pending_writes": {"count": s.writes, "bytes": s.write_bytes},
+    }
+
+
+def item(i: StoredItem) -> JsonObject:
+    """An item of the long-term memory."""
+    return {
+        "namespace": list(i.namespace),
+        "key": i.key,
+        "value": i.value,
+        "created_at": i.created_at,
+        "updated_at": i.updated_at,
+        "version": i.version,
     }

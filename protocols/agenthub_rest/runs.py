@@ -1,23 +1,34 @@
-"""Runs over HTTP: create, wait, join, list, cancel; on threads and stateless. Streams: `streams`."""
+"""Runs over HTTP: create, wait, join, list, find, cancel, delete; on threads and stateless.
+
+Streams: `streams`. A run can be read by its id alone, and searched for across threads.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agenthub.errors import Invalid
+from agenthub.archive import RunQuery
+from agenthub.errors import Invalid, NotFound
 from agenthub.ids import parse_id
 from agenthub.json import dumps
-from agenthub.runs import Run
+from agenthub.runs import CancelAction, Run, RunStatus
 from agenthub_rest import render, waiting
-from agenthub_rest.api import Api, location, path_of, selected
-from agenthub_rest.bodies import RunCreate
+from agenthub_rest.api import Api, location, paged, path_of, selected
+from agenthub_rest.bodies import RunBatch, RunCreate, RunsCancel, RunSearch
 from agenthub_rest.errors import JsonResponse
 from agenthub_rest.reading import flag, number, read
 from agenthub_rest.submit import submit
 
 STATUSES = ("pending", "running", "success", "error", "timeout", "interrupted")
+MOST_CANCELLED = 1000
+VERBS = frozenset({"wait", "stream", "batch", "cancel", "search", "count", "crons"})
+"""What stands where a run's id would."""
 
 
 class Runs(Api):
@@ -31,7 +42,12 @@ class Runs(Api):
             Route(on_thread + "/wait", self.wait, methods=["POST"]),
             Route("/runs", self.create, methods=["POST"]),
             Route("/runs/wait", self.wait, methods=["POST"]),
-            Route(one, self.get, methods=["GET"]),
+            Route("/runs/batch", self.batch, methods=["POST"]),
+            Route("/runs/cancel", self.cancel_many, methods=["POST"]),
+            Route("/runs/search", self.search, methods=["POST"]),
+            Route("/runs/count", self.count, methods=["POST"]),
+            Route("/runs/{run_id}", self.get_anywhere, methods=["GET"]),
+            Route(one, self.one, methods=["GET", "DELETE"]),
             Route(one + "/join", self.join, methods=["GET"]),
             Route(one + "/cancel", self.cancel, methods=["POST"]),
         ]
@@ -45,8 +61,22 @@ class Runs(Api):
         run = await submit(self.hub, self.who(request), request, body)
         return JsonResponse(dumps(render.run(run)), headers=location(run))
 
+    async def batch(self, request: Request) -> Response:
+        body = await read(request, RunBatch, self.max_body_bytes)
+        who = self.who(request)
+        for one in body.root:
+            # none is created when one cannot be
+            await self.hub.assistants.resolve(who, one.assistant_id)
+        made = [
+            await submit(self.hub, who, request, one, nth=nth) for nth, one in enumerate(body.root)
+        ]
+        return JsonResponse(dumps([render.run(run) for run in made]))
+
     async def wait(self, request: Request) -> Response:
         body = await read(request, RunCreate, self.max_body_bytes)
+        if "stream_mode" not in body.model_fields_set:
+            # who waits for the end asks for no state on the way
+            body = body.model_copy(update={"stream_mode": []})
         run = await submit(self.hub, self.who(request), request, body)
         return await self._result(request, run, cancel=body.on_disconnect == "cancel")
 
@@ -63,30 +93,82 @@ class Runs(Api):
             gone=(lambda: waiting.left(self.hub, who, run)) if cancel else None,
         )
 
-    async def get(self, request: Request) -> Response:
-        return JsonResponse(dumps(render.run(await self.run(request))))
+    # --- reading --------------------------------------------------------------------------------
+
+    async def one(self, request: Request) -> Response:
+        run = await self.run(request)
+        if request.method == "DELETE":
+            await self.hub.delete_run(self.who(request), run.run_id)
+            return Response(status_code=204)
+        return JsonResponse(dumps(render.run(run)))
+
+    async def get_anywhere(self, request: Request) -> Response:
+        if request.path_params["run_id"] in VERBS:
+            # the router would look no further than a path that fits
+            raise HTTPException(405, headers={"Allow": "POST"})
+        run_id = parse_id(request.path_params["run_id"], "run id")
+        run = await self.hub.run(self.who(request), run_id)
+        return JsonResponse(dumps(render.run(run)), headers=location(run))
 
     async def list(self, request: Request) -> Response:
         status = request.query_params.get("status") or None
         if status is not None and status not in STATUSES:
             raise Invalid(f"status {status[:40]!r} is not one of {', '.join(STATUSES)}")
+        who = self.who(request)
+        thread_id = parse_id(request.path_params["thread_id"], "thread id")
+        limit = number(request, "limit", 10, most=1000)
+        offset = number(request, "offset", 0)
         found = await self.hub.thread_runs(
-            self.who(request),
-            parse_id(request.path_params["thread_id"], "thread id"),
-            status=status,
-            limit=number(request, "limit", 10, most=1000),
-            offset=number(request, "offset", 0),
+            who, thread_id, status=status, limit=limit, offset=offset
+        )
+        query = RunQuery(thread_id=thread_id, status=() if status is None else (status,))
+        headers = await paged(
+            len(found), limit, offset, lambda: self.hub.archive.count_runs(who.tenant, query)
         )
         fields = request.query_params.getlist("select")
-        return JsonResponse(dumps([selected(render.run(run), fields) for run in found]))
+        rendered = [selected(render.run(run), fields) for run in found]
+        return JsonResponse(dumps(rendered), headers=headers)
+
+    async def search(self, request: Request) -> Response:
+        body = await read(request, RunSearch, self.max_body_bytes)
+        who, archive = self.who(request), self.hub.archive
+        query = await self._query(request, body)
+        found = await archive.runs(who.tenant, query)
+        headers = await paged(
+            len(found), query.limit, query.offset, lambda: archive.count_runs(who.tenant, query)
+        )
+        rendered = [selected(render.run(run), body.select) for run in found]
+        return JsonResponse(dumps(rendered), headers=headers)
+
+    async def count(self, request: Request) -> Response:
+        body = await read(request, RunSearch, self.max_body_bytes)
+        query = await self._query(request, body)
+        count = await self.hub.archive.count_runs(self.who(request).tenant, query)
+        return JsonResponse(dumps(count))
+
+    async def _query(self, request: Request, body: RunSearch) -> RunQuery:
+        one_or_many = body.status or ()
+        status = (one_or_many,) if isinstance(one_or_many, str) else one_or_many
+        query = RunQuery(
+            thread_id=None if body.thread_id is None else parse_id(body.thread_id, "thread id"),
+            status=status,
+            metadata=body.metadata,
+            limit=body.limit,
+            offset=body.offset,
+        )
+        if body.assistant_id is None:
+            return query
+        info, assistant = await self.hub.assistants.resolve(self.who(request), body.assistant_id)
+        if assistant is None or assistant.assistant_id == info.assistant_id:
+            return replace(query, agent=info.name)
+        return replace(query, assistant_id=assistant.assistant_id)
+
+    # --- cancelling -----------------------------------------------------------------------------
 
     async def cancel(self, request: Request) -> Response:
         run = await self.run(request)
-        action = request.query_params.get("action") or "interrupt"
-        if action not in ("interrupt", "rollback"):
-            raise Invalid(f"action {action[:40]!r} is not interrupt or rollback")
         who = self.who(request)
-        await self.hub.cancel_run(who, run.run_id, action=action)
+        await self.hub.cancel_run(who, run.run_id, action=_action(request))
         if not flag(request, "wait"):
             return Response(status_code=202)
 
@@ -96,3 +178,36 @@ class Runs(Api):
 
         headers = {**location(run), "Location": f"{path_of(run)}/join"}
         return await waiting.respond(request, ended(), headers)
+
+    async def cancel_many(self, request: Request) -> Response:
+        body = await read(request, RunsCancel, self.max_body_bytes)
+        who, action = self.who(request), _action(request)
+        wanted: tuple[RunStatus, ...] = ("pending", "running")
+        if body.status in ("pending", "running"):
+            wanted = (body.status,)
+        query = RunQuery(
+            thread_id=None if body.thread_id is None else parse_id(body.thread_id, "thread id"),
+            run_ids=[parse_id(i, "run id") for i in body.run_ids] or None,
+            status=wanted,
+            limit=MOST_CANCELLED,
+        )
+        cancelled = 0
+        while found := await self.hub.archive.runs(who.tenant, query):
+            # the last to come is the first to go, so that none begins meanwhile
+            for run in found:
+                with suppress(NotFound):  # it has ended meanwhile
+                    await self.hub.cancel_run(who, run.run_id, action=action)
+                    cancelled += 1
+            if len(found) < MOST_CANCELLED:
+                break
+            query = replace(query, offset=query.offset + len(found))
+        if not cancelled:
+            raise NotFound("there is no open run to cancel")
+        return Response(status_code=204)
+
+
+def _action(request: Request) -> CancelAction:
+    action = request.query_params.get("action") or "interrupt"
+    if action not in ("interrupt", "rollback"):
+        raise Invalid(f"action {action[:40]!r} is not interrupt or rollback")
+    return action

@@ -7,14 +7,27 @@ with an `end` event that says how the run ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Message
 
 from agenthub import events
 from agenthub.events import Event
 from agenthub.json import Json, dumps
 from agenthub_rest.messages import Messages
 from agenthub_rest.reading import is_digits
+
+HEARTBEAT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +54,22 @@ START = Position()
 
 
 class Frames:
-    """Renders one client's stream. `modes` are its stream modes; `after` is its Last-Event-ID."""
+    """Renders one client's stream. `modes` are its stream modes; `after` is its Last-Event-ID.
 
-    def __init__(self, modes: Iterable[str], *, after: Position = START) -> None:
+    `prefix` stands before every id. `lifecycle` shows how the run began and ended.
+    """
+
+    def __init__(
+        self,
+        modes: Iterable[str],
+        *,
+        after: Position = START,
+        prefix: str = "",
+        lifecycle: bool = True,
+    ) -> None:
         self.after = after
+        self._prefix = prefix
+        self._lifecycle = lifecycle
         asked = set(modes)
         self.messages = Messages() if "messages" in asked else None
         # the modes whose events go out as they are, by the name that they go out with
@@ -52,7 +77,8 @@ class Frames:
         if "messages-tuple" in asked and self.messages is None:
             self._plain[events.MESSAGES] = "messages"
         self._tuples = "messages-tuple" in asked
-        self._plain[events.STARTED] = "metadata"
+        if lifecycle:
+            self._plain[events.STARTED] = "metadata"
 
     def render(self, slice_: Sequence[Event]) -> bytes:
         """The frames of a slice, possibly none."""
@@ -64,7 +90,8 @@ class Frames:
                 if event.kind == events.STARTED and self.messages is not None:
                     self.messages.restart()
                 if seq > self.after.seq:
-                    out.append(frame(_named(name, event.ns), event.data, str(seq)))
+                    id_ = f"{self._prefix}{seq}"
+                    out.append(frame(_named(name, event.ns), event.data, id_))
                 continue
             several = list(self._several(event))
             skipped = self.after.part if seq == self.after.seq + 1 else 0
@@ -72,7 +99,7 @@ class Frames:
                 continue
             for part, (name, body) in enumerate(several[skipped:], skipped + 1):
                 id_ = str(seq) if part == len(several) else f"{seq - 1}-{part}"
-                out.append(frame(_named(name, event.ns), body, id_))
+                out.append(frame(_named(name, event.ns), body, self._prefix + id_))
         return b"".join(out)
 
     def _several(self, event: Event) -> Iterator[tuple[str, bytes]]:
@@ -81,13 +108,31 @@ class Frames:
                 yield name, dumps(value)
             if self._tuples:
                 yield "messages", event.data
-        elif event.kind == events.ENDED:
+        elif event.kind == events.ENDED and self._lifecycle:
             yield from _end(event.json())
 
 
 def frame(name: str, data: bytes, id_: str) -> bytes:
     """One event."""
     return b"event: %s\r\ndata: %s\r\nid: %s\r\n\r\n" % (name.encode(), data, id_.encode())
+
+
+def answer(
+    frames: AsyncIterator[bytes],
+    *,
+    headers: Mapping[str, str] | None = None,
+    left: Callable[[Message], Awaitable[None]] | None = None,
+) -> EventSourceResponse:
+    """The response that sends frames, and comments while there are none. `left` is called when the
+    client goes away."""
+    return EventSourceResponse(
+        frames,
+        headers=headers,
+        ping=HEARTBEAT_SECONDS,
+        ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
+        # not a background task: that would also run when the server stops
+        client_close_handler_callable=left,
+    )
 
 
 def _named(name: str, ns: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from urllib.parse import urlencode
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -19,10 +18,9 @@ from agenthub_rest import waiting
 from agenthub_rest.api import Api, location, path_of
 from agenthub_rest.bodies import ACCEPTED_MODES, RunCreate, stream_modes
 from agenthub_rest.reading import flag, read
-from agenthub_rest.sse import START, Frames, Position
+from agenthub_rest.sse import START, Frames, Position, answer
 from agenthub_rest.submit import submit
 
-HEARTBEAT_SECONDS = 5
 EVERYTHING = sorted(ACCEPTED_MODES - {"messages"})
 """What a join that names no mode sees of what was recorded: messages as deltas, not repeated."""
 
@@ -82,14 +80,8 @@ class Streams(Api):
         query = [("stream_mode", mode) for mode in modes]
         if cancel:
             query.append(("cancel_on_disconnect", "true"))
-        return EventSourceResponse(
-            frames(),
-            headers={**location(run), "Location": f"{path_of(run)}/stream?{urlencode(query)}"},
-            ping=HEARTBEAT_SECONDS,
-            ping_message_factory=lambda: ServerSentEvent(comment="heartbeat"),
-            # not a background task: that would also run when the server stops
-            client_close_handler_callable=left,
-        )
+        where = f"{path_of(run)}/stream?{urlencode(query)}"
+        return answer(frames(), headers={**location(run), "Location": where}, left=left)
 
 
 def _asked_modes(request: Request) -> Sequence[str]:

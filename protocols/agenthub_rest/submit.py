@@ -10,14 +10,16 @@ from uuid import UUID
 from starlette.requests import Request
 
 from agenthub.agents import AgentInfo
+from agenthub.assistants import Assistant
 from agenthub.errors import Invalid, NotFound
 from agenthub.ids import parse_id
 from agenthub.interrupts import Interrupt
 from agenthub.json import JsonObject, dumps
 from agenthub.principal import Principal
-from agenthub.runs import Run, RunRequest
-from agenthub.service import Hub, Start
+from agenthub.runs import Multitask, Run, RunRequest
+from agenthub.service import Hub, Start, Submission
 from agenthub_rest.bodies import Nodes, RunCreate
+from agenthub_rest.webhooks import with_webhook
 
 ORIGIN = {"protocol": "rest"}
 LONGEST_KEY = 255
@@ -28,21 +30,31 @@ RESERVED = frozenset(
 """Keys of `configurable` that are the hub's to set; clients' values are dropped."""
 
 
-async def submit(hub: Hub, who: Principal, request: Request, body: RunCreate) -> Run:
-    """Create the run that a request asks for.
+async def submit(
+    hub: Hub, who: Principal, request: Request, body: RunCreate, *, nth: int | None = None
+) -> Run:
+    """Create the run that a request asks for, or its `nth` in a batch.
 
     Raises:
         HubError: it is refused; see `Hub.start` and `Hub.resume`.
     """
     on_thread = request.path_params.get("thread_id")
     thread_id = None if on_thread is None else parse_id(on_thread, "thread id")
-    info = hub.agent(body.assistant_id)
-    wanted = run_request(body, info)
+    info, assistant = await hub.assistants.resolve(who, body.assistant_id)
+    wanted = with_webhook(run_request(body, info, assistant), body, hub.deliveries)
+    key = _key(request, who, nth)
+    hashed = "" if key is None else _hash(thread_id, body)
+    metadata = {**assistant.run_metadata(), **body.metadata} if assistant else body.metadata
+    delay = timedelta(seconds=body.after_seconds)
     answer = body.command.resume
     if answer is not None and thread_id is None:
         raise Invalid("a resume needs the thread that waits: POST it to /threads/{thread_id}/runs")
     if answer is None and thread_id is not None and _goes_on(wanted):
         answer = await _breakpoints(hub, who, thread_id)
+    fork = body.multitask_strategy == "fork"
+    multitask: Multitask = (
+        "enqueue" if body.multitask_strategy == "fork" else body.multitask_strategy
+    )
     if answer is not None and thread_id is not None:
         return await hub.resume(
             who,
@@ -50,47 +62,64 @@ async def submit(hub: Hub, who: Principal, request: Request, body: RunCreate) ->
             answer,
             agent=info.name,
             request=wanted,
-            metadata=body.metadata,
-            origin=ORIGIN,
-            multitask=body.multitask_strategy,
+            metadata=metadata,
+            origin=origin_of(assistant),
+            multitask=multitask,
+            how=Submission(
+                delay=delay, priority=body.priority, idempotency_key=key, request_hash=hashed
+            ),
         )
-    key = _key(request, who)
     start = Start(
         agent=info.name,
         request=wanted,
         thread_id=thread_id,
         make_thread=body.if_not_exists == "create",
         ephemeral=thread_id is None and body.on_completion == "delete",
-        multitask=body.multitask_strategy,
-        metadata=body.metadata,
-        origin=ORIGIN,
-        delay=timedelta(seconds=body.after_seconds),
+        multitask=multitask,
+        metadata=metadata,
+        origin=origin_of(assistant),
+        delay=delay,
+        priority=body.priority,
         idempotency_key=key,
-        request_hash="" if key is None else _hash(thread_id, body),
+        request_hash=hashed,
+        fork=fork and thread_id is not None,
     )
     return await hub.start(who, start)
 
 
-def run_request(body: RunCreate, info: AgentInfo) -> RunRequest:
-    """What the engine gets to see.
+def origin_of(assistant: Assistant | None) -> JsonObject:
+    """What the run remembers: which configuration it got, and at which version."""
+    if assistant is None:
+        return ORIGIN
+    return {
+        **ORIGIN,
+        "assistant_id": str(assistant.assistant_id),
+        "assistant_version": assistant.version,
+    }
+
+
+def run_request(body: RunCreate, info: AgentInfo, assistant: Assistant | None = None) -> RunRequest:
+    """What the engine gets to see: the assistant's settings, and over them the run's own.
 
     Raises:
         Invalid: `context` and `config.configurable` are two names of one thing, and both were given.
     """
     given = body.config.configurable
-    configurable = {k: v for k, v in given.items() if k not in RESERVED and not k.startswith("__")}
-    context = body.context
-    if context and configurable:
+    own = {k: v for k, v in given.items() if k not in RESERVED and not k.startswith("__")}
+    if body.context and own:
         raise Invalid("give either context or config.configurable, not both")
-    if context:
-        configurable = context
-    elif context is None:
-        context = _context(configurable, info)
+    settings = assistant.settings() if assistant else {}
+    configurable = {**settings, **(body.context or own)}
+    if body.context or (assistant and assistant.context):
+        context: JsonObject | None = configurable
+    else:
+        context = body.context if body.context is not None else _context(configurable, info)
+    shared: JsonObject = assistant.config if assistant else {}
     config: JsonObject = {"configurable": configurable} if configurable else {}
-    if body.config.tags:
-        config["tags"] = body.config.tags
-    if body.config.recursion_limit is not None:
-        config["recursion_limit"] = body.config.recursion_limit
+    if tags := list(dict.fromkeys([*(shared.get("tags") or ()), *body.config.tags])):
+        config["tags"] = tags
+    if limit := body.config.recursion_limit or shared.get("recursion_limit"):
+        config["recursion_limit"] = limit
     at: Any = body.checkpoint_id or body.checkpoint.checkpoint_id or given.get("checkpoint_id")
     command = body.command.model_dump()
     return RunRequest(
@@ -105,6 +134,8 @@ def run_request(body: RunCreate, info: AgentInfo) -> RunRequest:
         modes=tuple(sorted({"messages" if m == "messages-tuple" else m for m in body.stream_mode})),
         subgraphs=body.stream_subgraphs,
         durability=body.durability,
+        timeout_seconds=body.timeout,
+        assistant_id=None if assistant is None else str(assistant.assistant_id),
     )
 
 
@@ -137,13 +168,13 @@ def _is_breakpoint(interrupt: Interrupt) -> bool:
     return isinstance(interrupt.value, dict) and "breakpoint" in value
 
 
-def _key(request: Request, who: Principal) -> str | None:
+def _key(request: Request, who: Principal, nth: int | None) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not 0 < len(key) <= LONGEST_KEY:
         raise Invalid(f"an Idempotency-Key has 1 to {LONGEST_KEY} characters")
-    return f"rest:{who.subject}:{key}"
+    return f"rest:{who.subject}:{key}" if nth is None else f"rest:{who.subject}:{key}:{nth}"
 
 
 def _hash(thread_id: UUID | None, body: RunCreate) -> str:

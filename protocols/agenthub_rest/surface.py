@@ -8,37 +8,58 @@ from importlib.metadata import version
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from agenthub.json import dumps
 from agenthub.principal import Principal
 from agenthub.service import Hub
+from agenthub_rest import openapi
 from agenthub_rest.assistants import Assistants
+from agenthub_rest.crons import Crons
+from agenthub_rest.deliveries import DeliveryRoutes
 from agenthub_rest.errors import JsonResponse
+from agenthub_rest.protocol import EventStreaming
+from agenthub_rest.protocol_socket import Sockets
 from agenthub_rest.runs import Runs
+from agenthub_rest.states import ThreadStates
+from agenthub_rest.store import Store
 from agenthub_rest.streams import Streams
+from agenthub_rest.thread_streams import ThreadStreams
 from agenthub_rest.threads import Threads
+
+# streams and crons before runs: `stream` must not be taken for the id of a run
+GROUPS = (
+    *(Assistants, Store, Threads, ThreadStates),
+    *(ThreadStreams, EventStreaming, Streams, Crons, DeliveryRoutes, Runs),
+)
 
 
 class Rest:
     """`agenthub.surface.Surface` for the Runs API."""
 
     def __init__(
-        self, hub: Hub, *, principal: Callable[[Request], Principal], max_body_bytes: int
+        self,
+        hub: Hub,
+        *,
+        principal: Callable[[Request], Principal],
+        max_body_bytes: int,
+        allowed_origins: Sequence[str] = (),
     ) -> None:
         self.hub = hub
-        # streams before runs: `stream` must not be taken for the id of a run
-        groups = [
-            group(hub, principal, max_body_bytes) for group in (Assistants, Threads, Streams, Runs)
-        ]
-        self._routes = [route for group in groups for route in group.routes()]
+        groups = [group(hub, principal, max_body_bytes) for group in GROUPS]
+        sockets = Sockets(hub, principal, max_body_bytes, allowed_origins)
+        self._routes: list[BaseRoute] = [route for group in groups for route in group.routes()]
+        self._routes += sockets.routes()
+        self._document, self._page = openapi.encoded()
 
     @property
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[BaseRoute]:
         return [
             *self._routes,
             Route("/ok", self.ok, methods=["GET"]),
             Route("/info", self.info, methods=["GET"]),
+            Route("/openapi.json", self.openapi, methods=["GET"]),
+            Route("/docs", self.docs, methods=["GET"]),
         ]
 
     @asynccontextmanager
@@ -51,13 +72,19 @@ class Rest:
             await self.hub.agents.refresh()
         return JsonResponse(dumps({"ok": True}))
 
+    async def openapi(self, request: Request) -> Response:
+        return JsonResponse(self._document)
+
+    async def docs(self, request: Request) -> Response:
+        return Response(self._page, media_type="text/html")
+
     async def info(self, request: Request) -> Response:
         body = {
             "version": version("agenthub"),
             "langgraph_py_version": version("langgraph"),
             "flags": {
                 "assistants": True,
-                "crons": False,
+                "crons": True,
                 "langsmith": False,
                 "strict_resume": True,
             },

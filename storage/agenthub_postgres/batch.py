@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from agenthub.deliveries import target_of
 from agenthub.interrupts import to_rows
 from agenthub.json import text
 from agenthub.ports import CheckpointRow, CheckpointView, Claimed, Finish, Lease, WritesRow
@@ -117,7 +118,7 @@ class Batch:
             arguments += _columns(self.writes.values(), 11)
             arguments += _columns(self.views.values(), 5)
         if self.finishes:
-            arguments += _columns([_finish(row) for row in self.finishes.values()], 9)
+            arguments += _columns([_finish(row) for row in self.finishes.values()], 11)
         return arguments
 
 
@@ -141,4 +142,5 @@ def _finish(row: FinishRow) -> Key:
         text(to_rows(finish.interrupts)),
         None if finish.usage is None else text(finish.usage),
         task_status(finish.status, finish.interrupts),
+        *target_of(claimed.request.webhook, finish.interrupts),
     )

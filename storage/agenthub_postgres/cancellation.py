@@ -14,9 +14,10 @@ from agenthub.events import ENDED, ended
 from agenthub.json import text
 from agenthub.ports import Cancelled
 from agenthub.runs import CancelAction
+from agenthub_postgres import outbox
 from agenthub_postgres.checkpoints import ROLL_BACK
 from agenthub_postgres.payload import pack
-from agenthub_postgres.records import RUN_COLUMNS, run_of
+from agenthub_postgres.records import RUN_COLUMNS, request_of, run_of
 
 LOCK_THREAD = """
 -- the thread first, always; no key update as in create
@@ -37,7 +38,7 @@ with old as materialized (
 )
 update runs r set status = 'interrupted', ready = false, error = $3::jsonb, ended_at = now(), updated_at = now()
   from old where r.tenant_id = old.tenant_id and r.run_id = old.run_id
-returning {RUN_COLUMNS}, old.ready as was_ready
+returning {RUN_COLUMNS}, old.ready as was_ready, r.request
 """
 
 LOG_END = """
@@ -117,6 +118,7 @@ async def cancel(
         await connection.execute(ROLL_BACK, tenant, [str(run_id)], [str(run.thread_id)])
     await connection.execute(LEAVE_THREAD, tenant, run.thread_id, run_id if run.attempts else None)
     await connection.execute(CANCEL_TASK, tenant, run.task_id)
+    await outbox.put_run(connection, tenant, run_id, request_of(row))
     await connection.execute(PROMOTE, tenant, run.thread_id)
     return Cancelled(run=run, ended=True)
 

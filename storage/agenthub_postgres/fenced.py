@@ -96,8 +96,8 @@ FINISH = (
     + """, ending as (
   select h.tenant_id, h.epoch, v.*
     from unnest($41::uuid[], $42::uuid[], $43::uuid[], $44::text[], $45::bytea[], $46::text[], $47::text[],
-                $48::text[], $49::text[])
-      as v(run_id, thread_id, task_id, status, output, error, interrupts, usage, task_status)
+                $48::text[], $49::text[], $50::text[], $51::text[])
+      as v(run_id, thread_id, task_id, status, output, error, interrupts, usage, task_status, target, host)
     join claims h on h.run_id = v.run_id
 ), place as materialized (
   -- threads before runs; no key update: the same lock as create and cancel take
@@ -107,7 +107,8 @@ FINISH = (
      select * from threads t where t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
      offset 0 for no key update of t) t
 ), fence as materialized (
-  select r.tenant_id, r.run_id, r.epoch, r.thread_id
+  select r.tenant_id, r.run_id, r.epoch, r.thread_id, r.kind,
+         r.kind = 'update' and e.status <> 'success' as refused
     from (select e.* from ending e
             join place p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id
            order by e.run_id) e
@@ -161,12 +162,18 @@ FINISH = (
   update threads t
      set open_runs = t.open_runs - 1,
          status = case when t.open_runs > 1 then 'busy'
+                       -- a state update that was refused leaves everything as it was
+                       when f.refused and t.interrupts <> '{}' then 'interrupted'
+                       when f.refused then case when exists (
+                              select from runs l where l.tenant_id = t.tenant_id and l.run_id = t.last_run
+                                 and l.status in ('error', 'timeout')) then 'error' else 'idle' end
                        when e.interrupts <> '{}' or e.status = 'interrupted' then 'interrupted'
                        when e.status in ('error', 'timeout') then 'error'
                        else 'idle' end,
-         interrupts = b.interrupts,
-         open_task = case when b.interrupts <> '{}' then e.task_id else t.open_task end,
-         last_run = e.run_id, updated_at = now(), state_updated_at = now()
+         interrupts = case when f.refused then t.interrupts else b.interrupts end,
+         open_task = case when b.interrupts <> '{}' and f.kind <> 'update' then e.task_id else t.open_task end,
+         last_run = case when f.refused then t.last_run else e.run_id end,
+         updated_at = now(), state_updated_at = now()
     from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id
    where t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
   returning t.tenant_id, t.thread_id, t.open_runs
@@ -174,6 +181,12 @@ FINISH = (
   update tasks k set status = b.task_status, updated_at = now()
     from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id
    where k.tenant_id = e.tenant_id and k.task_id = e.task_id
+), told as (
+  -- a run ends once, so its delivery has its id; one that is there already must not fail its neighbours
+  insert into outbox (tenant_id, delivery_id, kind, run_id, target, host)
+  select f.tenant_id, f.run_id, 'run', f.run_id, e.target, e.host
+    from ending e join fence f on f.run_id = e.run_id where e.target is not null
+      on conflict (tenant_id, delivery_id) do nothing
 )
 select f.run_id, f.thread_id, e.task_id, p.agent as next_agent, t.open_runs
   from fence f

@@ -16,8 +16,9 @@ import asyncpg
 from asyncpg import Record
 
 from agenthub.errors import Invalid, LeaseLost, Unavailable
+from agenthub.items import ItemFilter, ItemWrite, StoredItem
 from agenthub.json import JsonObject, loads, text
-from agenthub.ports import ItemFilter, ItemWrite, Lease, StoredItem
+from agenthub.ports import Lease
 from agenthub_postgres.database import Database, connect
 
 LOCK = 0x41474856
@@ -34,7 +35,7 @@ with found as (
   update store_items i set expires_at = now() + i.ttl from found f
    where $4 and i.ttl is not null and i.tenant_id = f.tenant_id and i.namespace = f.namespace and i.key = f.key
 )
-select namespace, key, value, created_at, updated_at, null::float8 as score from found
+select namespace, key, value, created_at, updated_at, version, null::float8 as score from found
 """
 
 _MATCHING = """
@@ -68,7 +69,7 @@ with found as (
   select i.*, null::float8 as score from store_items i {_MATCHING}
    order by i.updated_at desc, i.namespace, i.key limit $5 offset $6
 {_REFRESHED}
-select namespace, key, value, created_at, updated_at, score from found
+select namespace, key, value, created_at, updated_at, version, score from found
  order by updated_at desc, namespace, key
 """
 
@@ -82,7 +83,7 @@ with found as (
     ) v on true {_MATCHING}
    order by v.score desc nulls last, i.updated_at desc, i.namespace, i.key limit $5 offset $6
 {_REFRESHED}
-select namespace, key, value, created_at, updated_at, score from found
+select namespace, key, value, created_at, updated_at, version, score from found
  order by score desc nulls last, updated_at desc, namespace, key
 """
 
@@ -122,7 +123,8 @@ with fence as materialized (
     from given g where not g.gone
    order by g.namespace, g.key
       on conflict (tenant_id, namespace, key) do update
-     set value = excluded.value, ttl = excluded.ttl, expires_at = excluded.expires_at, updated_at = now()
+     set value = excluded.value, ttl = excluded.ttl, expires_at = excluded.expires_at, updated_at = now(),
+         version = store_items.version + 1
 ), dropped as (
   delete from store_items i using given g
    where g.gone and i.tenant_id = $1 and i.namespace = g.namespace and i.key = g.key
@@ -144,6 +146,33 @@ WRITE_INDEXED = (
 )
 select 1 from allowed"""
 )
+
+PUT_NEW = """
+insert into store_items as i (tenant_id, namespace, key, value, ttl, expires_at)
+values ($1, $2::text[], $3, $4::jsonb, $5::interval, now() + $5::interval)
+    on conflict (tenant_id, namespace, key) do update
+   set value = excluded.value, ttl = excluded.ttl, expires_at = excluded.expires_at, created_at = now(),
+       updated_at = now(), version = i.version + 1
+ -- one that has expired is not there
+ where i.expires_at <= now()
+returning i.version
+"""
+
+PUT_SAME = """
+update store_items i
+   set value = $4::jsonb, ttl = $5::interval, expires_at = now() + $5::interval, updated_at = now(),
+       version = i.version + 1
+ where i.tenant_id = $1 and i.namespace = $2::text[] and i.key = $3 and i.version = $6
+   and (i.expires_at is null or i.expires_at > now())
+returning i.version
+"""
+
+DROP_SAME = """
+delete from store_items i
+ where i.tenant_id = $1 and i.namespace = $2::text[] and i.key = $3 and i.version = $4
+   and (i.expires_at is null or i.expires_at > now())
+returning i.version
+"""
 
 HAS_VECTOR = "select 1 from pg_available_extensions where name = 'vector'"
 
@@ -232,6 +261,19 @@ class PostgresItems:
         if row is None:
             raise LeaseLost(lease)
 
+    async def write_if(self, tenant: str, write: ItemWrite, version: int) -> int | None:
+        key = (tenant, list(write.namespace), write.key)
+        if write.value is None:
+            row = await self.db.row(DROP_SAME, *key, version)
+        elif version == 0:
+            row = await self.db.row(PUT_NEW, *key, text(write.value), write.ttl)
+        else:
+            row = await self.db.row(PUT_SAME, *key, text(write.value), write.ttl, version)
+        return None if row is None else row["version"]
+
+    async def indexed(self) -> bool:
+        return await self.db.row(INDEX_DIMS, again=True) is not None
+
 
 async def ensure_index(dsn: str, dims: int) -> None:
     """Make what semantic search needs, where it is missing.
@@ -285,6 +327,7 @@ def _item(row: Record) -> StoredItem:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         score=row["score"],
+        version=row["version"],
     )
 
 

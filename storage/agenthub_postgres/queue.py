@@ -17,11 +17,11 @@ from asyncpg.pool import PoolConnectionProxy
 from agenthub.events import ENDED, ended
 from agenthub.json import loads, text
 from agenthub.ports import Claimed, Lease, Renewal
-from agenthub.runs import RunRequest
-from agenthub_postgres import threads
+from agenthub_postgres import outbox, thread_ttl, threads
 from agenthub_postgres.cancellation import PROMOTE
 from agenthub_postgres.database import Database
-from agenthub_postgres.payload import pack, unpack
+from agenthub_postgres.payload import pack
+from agenthub_postgres.records import request_of
 
 CLAIM = """
 with suspects as materialized (
@@ -128,7 +128,7 @@ GIVE_UP = """
 update runs r set status = 'error', ready = false, failures = r.failures + 1, error = $3::jsonb,
        lease_expires_at = null, ended_at = now(), updated_at = now()
  where r.tenant_id = $1 and r.run_id = $2 and r.status = 'running' and r.lease_expires_at < now()
-returning r.epoch
+returning r.epoch, r.request
 """
 
 LOG_END = """
@@ -157,6 +157,9 @@ OLD_EPHEMERAL = """
 select thread_id from threads
  where tenant_id = $1 and ephemeral and created_at < now() - $2::interval
    and open_runs = 0 and interrupts = '{}' and updated_at < now() - $2::interval
+   -- its end is still to be told, from the run itself; the delivery has the run's id
+   and not exists (select from outbox o where o.tenant_id = threads.tenant_id and o.delivery_id = threads.last_run
+                      and o.state in ('pending', 'sending') and o.payload is null)
  limit 500
 """
 
@@ -211,14 +214,16 @@ class PostgresQueue:
         }
         async with self.db.transaction() as connection:
             await connection.fetch(LOCK_THREAD, self.tenant, row["thread_id"])
-            epoch = await connection.fetchval(GIVE_UP, self.tenant, run_id, text(error))
-            if epoch is None:
+            gone = await connection.fetchrow(GIVE_UP, self.tenant, run_id, text(error))
+            if gone is None:
                 return []
+            epoch = gone["epoch"]
             body = pack(ended(run_id, "error", error=error))
             await connection.execute(
                 LOG_END, self.tenant, row["task_id"], run_id, epoch, ENDED, body
             )
             await connection.execute(FAIL_TASK, self.tenant, row["task_id"])
+            await outbox.put_run(connection, self.tenant, run_id, request_of(gone))
             await connection.execute(LEAVE_THREAD, self.tenant, row["thread_id"], run_id)
             return await promote(connection, self.tenant, row["thread_id"])
 
@@ -233,6 +238,7 @@ class PostgresQueue:
                 await threads.delete(connection, self.tenant, row["thread_id"], idle_only=True)
         await self.db.fetch(DROP_KEYS, self.tenant)
         await self.db.fetch(DROP_ITEMS, self.tenant)
+        await thread_ttl.sweep(self.db, self.tenant)
         return agents
 
 
@@ -258,7 +264,7 @@ def _claimed(row: Record) -> Claimed:
         task_id=row["task_id"],
         agent=row["agent"],
         kind=row["kind"],
-        request=RunRequest.from_json(loads(unpack(row["request"]))),
+        request=request_of(row),
         subject=row["subject"],
         metadata=loads(row["metadata"]),
         last_seq=row["last_seq"],

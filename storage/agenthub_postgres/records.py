@@ -8,7 +8,7 @@ from asyncpg import Record
 
 from agenthub.interrupts import from_rows
 from agenthub.json import Json, loads
-from agenthub.runs import Run
+from agenthub.runs import Run, RunRequest
 from agenthub.threads import Thread
 from agenthub_postgres.payload import unpack
 
@@ -22,6 +22,11 @@ RUN_COLUMNS = """
 def maybe_json(value: str | None) -> Json:
     """A jsonb column that may be null."""
     return None if value is None else loads(value)
+
+
+def request_of(row: Record) -> RunRequest:
+    """What a run's creator asked for."""
+    return RunRequest.from_json(loads(unpack(row["request"])))
 
 
 def run_of(row: Record) -> Run:

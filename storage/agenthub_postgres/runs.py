@@ -44,8 +44,10 @@ with made as (
      set open_runs = old.open_runs + 1,
          status = 'busy',
          agent = $4,
-         interrupts = case when $5 = 'resume' then old.interrupts - $13::text[] else '{{}}' end,
-         open_task = case when $5 = 'resume' then old.open_task else $3 end,
+         -- an update that is refused leaves the questions open; one that is made closes them when it ends
+         interrupts = case $5 when 'resume' then old.interrupts - $13::text[] when 'update' then old.interrupts
+                              else '{{}}' end,
+         open_task = case when $5 = 'input' then $3 else old.open_task end,
          updated_at = now()
     from old
    where t.tenant_id = old.tenant_id and t.thread_id = old.thread_id
@@ -121,6 +123,8 @@ GET = f"select {RUN_COLUMNS}, r.output from runs r where r.tenant_id = $1 and r.
 LIST = f"""
 select {RUN_COLUMNS} from runs r
  where r.tenant_id = $1 and r.thread_id = $2 and ($3::text is null or r.status = $3)
+   -- state updates are no runs of anybody's
+   and r.kind <> 'update'
  order by r.created_at desc, r.run_id desc limit $4 offset $5
 """
 
@@ -161,7 +165,7 @@ class PostgresRuns:
         """See the port. Retries when another transaction made the thread at the same moment."""
         for _ in range(3):
             try:
-                row = await self.db.row(CREATE, *_arguments(new))
+                row = await self.db.row(CREATE, *arguments(new))
                 if row is not None:
                     return run_of(row)
                 # a retry changes nothing: what its first request did is no reason to refuse it
@@ -178,13 +182,18 @@ class PostgresRuns:
         """The run that this key made before; None when the key may be used."""
         if new.idempotency_key is None:
             return None
-        record = await self.db.row(BY_KEY, new.tenant, new.idempotency_key)
-        if record is None:
+        run = await self.replayed(new.tenant, new.idempotency_key, new.request_hash)
+        if run is None:
             await self.db.fetch(DROP_EXPIRED_KEY, new.tenant, new.idempotency_key)
+        return run
+
+    async def replayed(self, tenant: str, key: str, request_hash: str) -> Run | None:
+        record = await self.db.row(BY_KEY, tenant, key)
+        if record is None:
             return None
-        if record["request_hash"] != new.request_hash:
+        if record["request_hash"] != request_hash:
             raise KeyReused("this idempotency key was already used for a different request")
-        run = await self.get(new.tenant, record["run_id"])
+        run = await self.get(tenant, record["run_id"])
         if run is None:
             raise NotFound("the run of this idempotency key has been deleted")
         return run
@@ -232,7 +241,7 @@ class PostgresRuns:
                 await cancellation.cancel(
                     connection, new.tenant, row["run_id"], action, "superseded by a new run"
                 )
-            row = await connection.fetchrow(CREATE, *_arguments(replace(new, multitask="enqueue")))
+            row = await connection.fetchrow(CREATE, *arguments(replace(new, multitask="enqueue")))
             if row is None:
                 # raised inside, so that the cancellations are undone
                 raise Conflict(f"thread {str(new.thread_id)!r} changed meanwhile; try again")
@@ -315,7 +324,8 @@ class PostgresRuns:
         ]
 
 
-def _arguments(new: NewRun) -> tuple[object, ...]:
+def arguments(new: NewRun) -> tuple[object, ...]:
+    """The parameters of `CREATE`."""
     return (
         new.tenant,
         new.thread_id,

@@ -1,0 +1,146 @@
+"""Long-term memory over HTTP: items by namespace and key, batches, compare-and-set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agenthub.errors import Conflict, Invalid, NotSupported
+from agenthub.items import ItemWrite, filters_of
+from agenthub.json import dumps
+from agenthub_rest import render
+from agenthub_rest.api import Api
+from agenthub_rest.errors import JsonResponse
+from agenthub_rest.reading import checked, flag, read
+from agenthub_rest.store_bodies import (
+    ItemBatch,
+    ItemDelete,
+    ItemKey,
+    ItemPut,
+    ItemSearch,
+    NamespaceSearch,
+)
+
+
+class Store(Api):
+    """The routes of the long-term memory."""
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/store/items", self.item, methods=["PUT", "GET", "DELETE"]),
+            Route("/store/items/batch", self.batch, methods=["POST"]),
+            Route("/store/items/search", self.search, methods=["POST"]),
+            Route("/store/namespaces", self.namespaces, methods=["POST"]),
+        ]
+
+    async def item(self, request: Request) -> Response:
+        # one route for all methods: with several, the router would tell of the first one's alone
+        match request.method:
+            case "PUT":
+                return await self.put(request)
+            case "DELETE":
+                return await self.delete(request)
+            case _:
+                return await self.get(request)
+
+    async def put(self, request: Request) -> Response:
+        body = await read(request, ItemPut, self.max_body_bytes)
+        write = ItemWrite(
+            namespace=tuple(body.namespace), key=body.key, value=body.value, ttl=_minutes(body.ttl)
+        )
+        return await self._written(request, write, body.if_version)
+
+    async def delete(self, request: Request) -> Response:
+        body = await read(request, ItemDelete, self.max_body_bytes)
+        write = ItemWrite(namespace=tuple(body.namespace), key=body.key, value=None)
+        return await self._written(request, write, body.if_version)
+
+    async def _written(self, request: Request, write: ItemWrite, version: int | None) -> Response:
+        tenant = self.who(request).tenant
+        if version is None:
+            await self._write(tenant, [write])
+            return Response(status_code=204)
+        if await self.hub.items.write_if(tenant, write, version) is None:
+            found = await self.hub.items.get(tenant, write.namespace, write.key, refresh=False)
+            now = 0 if found is None else found.version
+            raise Conflict(
+                f"item {write.key!r} is at version {now}, not {version}: read it and decide again",
+                version=now,
+            )
+        return Response(status_code=204)
+
+    async def _write(self, tenant: str, writes: Sequence[ItemWrite]) -> None:
+        if await self.hub.items.indexed():
+            # nothing here can embed: a vector of what the item held before would be a lie
+            writes = [replace(w, vectors={}) for w in writes]
+        await self.hub.items.write(tenant, writes)
+
+    async def batch(self, request: Request) -> Response:
+        body = await read(request, ItemBatch, self.max_body_bytes)
+        writes = [
+            ItemWrite(
+                namespace=tuple(one.namespace),
+                key=one.key,
+                value=one.value,
+                ttl=_minutes(one.ttl),
+            )
+            for one in body.root
+        ]
+        await self._write(self.who(request).tenant, writes)
+        return Response(status_code=204)
+
+    async def get(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        at = checked(ItemKey, {**query, "namespace": query.get("namespace", "").split(".")})
+        found = await self.hub.items.get(
+            self.who(request).tenant,
+            [part for part in at.namespace if part],
+            at.key,
+            refresh="refresh_ttl" not in query or flag(request, "refresh_ttl"),
+        )
+        # not 404: the official client reads a null as "none"
+        return JsonResponse(dumps(None if found is None else render.item(found)))
+
+    async def search(self, request: Request) -> Response:
+        body = await read(request, ItemSearch, self.max_body_bytes)
+        tenant = self.who(request).tenant
+        if body.query and await self.hub.items.indexed():
+            raise NotSupported(
+                "this hub embeds queries on its workers alone: search by meaning from an agent, "
+                "with its `store`, or leave out `query` here"
+            )
+        try:
+            filters = list(filters_of((), body.filter))
+        except ValueError as error:
+            raise Invalid(f"filter: {error}") from None
+        found = await self.hub.items.search(
+            tenant,
+            body.namespace_prefix,
+            filters=filters,
+            limit=body.limit,
+            offset=body.offset,
+            refresh=body.refresh_ttl,
+        )
+        items = [{**render.item(i), "score": i.score} for i in found]
+        return JsonResponse(dumps({"items": items}))
+
+    async def namespaces(self, request: Request) -> Response:
+        body = await read(request, NamespaceSearch, self.max_body_bytes)
+        found = await self.hub.items.namespaces(
+            self.who(request).tenant,
+            prefixes=[body.prefix] if body.prefix else [],
+            suffixes=[body.suffix] if body.suffix else [],
+            max_depth=body.max_depth,
+            limit=body.limit,
+            offset=body.offset,
+        )
+        return JsonResponse(dumps([list(ns) for ns in found]))
+
+
+def _minutes(ttl: float | None) -> timedelta | None:
+    return None if ttl is None else timedelta(minutes=ttl)
