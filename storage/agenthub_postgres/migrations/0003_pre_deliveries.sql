@@ -23,3 +23,10 @@ create index outbox_order on outbox (tenant_id, order_key, delivery_id)
 create index outbox_ended on outbox (tenant_id, ended_at) where ended_at is not null;
 -- lists, newest first
 create index outbox_listed on outbox (tenant_id, state, created_at desc);
+
+-- What a planner should know before the first row comes: see 0001.
+insert into outbox (tenant_id, delivery_id, kind, run_id, target, host, state, ended_at)
+select 'default', gen_random_uuid(), 'run', gen_random_uuid(), '', 'host' || n % 20, 'done', now()
+  from generate_series(1, 500) n;
+analyze outbox;
+truncate outbox;
