@@ -300,7 +300,7 @@ async def test_a_claim_finds_its_index_before_any_analyze(post: Post) -> None:
     args = ("default", 64, 4, [], [], LEASE, None)
     plan = "\n".join(row[0] for row in await post.core.rows(f"explain {module.CLAIM}", *args))
     assert plan.count("outbox_due") >= 2, plan
-    assert "using outbox_pkey on outbox o" in plan, plan
+    assert "outbox_pkey" in plan, plan
     assert "Seq Scan" not in plan, plan
     assert "outbox_listed" not in plan, plan
 
