@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from langgraph.graph.state import StateGraph
 from langgraph.pregel import Pregel
-from langgraph.store.base import IndexConfig
+from langgraph.store.base import IndexConfig, TTLConfig
 
 from agenthub.agents import AgentInfo, slug
 from agenthub.project import AgentSource, Project
@@ -40,6 +40,7 @@ class Discovered:
     infos: list[AgentInfo] = field(default_factory=list[AgentInfo])
     failures: dict[str, str] = field(default_factory=dict[str, str])
     index: IndexConfig | None = None
+    ttl: TTLConfig | None = None
 
 
 def discover(project: Project, environment: str) -> Discovered:
@@ -47,7 +48,7 @@ def discover(project: Project, environment: str) -> Discovered:
     root = str(project.root)
     if root not in sys.path:
         sys.path.insert(0, root)
-    found = Discovered(index=_index(project))
+    found = Discovered(index=_index(project), ttl=cast("TTLConfig | None", project.ttl))
     for source in project.of(environment):
         name = source.name or slug(Path(source.file).stem)
         try:

@@ -110,7 +110,7 @@ PATH = 'path = "./a.py:g"'
     ("body", "sentence"),
     [
         ("[agents", "agenthub.toml is not valid TOML: "),
-        ("agent = 1", "agenthub.toml: unknown agent; known: agents, environments, store"),
+        ("agent = 1", "agenthub.toml: unknown agent; known: agents, environments, http, store"),
         ("agents = 3", "agenthub.toml: agents is not a table of names"),
         ("agents.a = 3", "[agents.a] in agenthub.toml needs a path"),
         ("[agents.a]", "[agents.a] in agenthub.toml needs a path"),
@@ -192,3 +192,42 @@ def test_a_langgraph_json_that_makes_no_sense_is_refused_with_a_sentence(
     tmp_path: Path, body: Any, sentence: str
 ) -> None:
     assert sentence in refused(write(tmp_path, "langgraph.json", body))
+
+
+# --- the server's part ---------------------------------------------------------------------------
+
+
+def test_what_a_project_says_about_its_server_is_read(tmp_path: Path) -> None:
+    http = {"app": "./web.py:app", "cors": {"allow_origins": ["*"]}, "disable_a2a": True}
+    project = read_project(write(tmp_path, "langgraph.json", {"graphs": {}, "http": http}))
+    assert project.http.app == f"{tmp_path / 'web.py'}:app"
+    assert project.http.cors == {"allow_origins": ["*"]}
+    assert project.http.without == {"a2a"}
+    assert project.ignored == ()
+
+
+def test_settings_without_an_effect_are_named_and_those_for_images_are_not(tmp_path: Path) -> None:
+    body = {
+        "graphs": {}, "dependencies": ["."], "python_version": "3.12",
+        "checkpointer": {"ttl": {}}, "http": {"disable_store": True},
+    }  # fmt: skip
+    project = read_project(write(tmp_path, "langgraph.json", body))
+    assert project.ignored == ("checkpointer", "http.disable_store")
+
+
+def test_an_unknown_cors_setting_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, "langgraph.json", {"http": {"cors": {"origins": ["*"]}}})
+    assert "http.cors: unknown origins" in refused(file)
+
+
+def test_the_stores_time_to_live_is_read_in_minutes(tmp_path: Path) -> None:
+    file = write(tmp_path, "langgraph.json", {"store": {"ttl": {"default_ttl": 60}}})
+    assert read_project(file).ttl == {"default_ttl": 60}
+    file = write(tmp_path, "langgraph.json", {"store": {"ttl": {"default_ttl": "long"}}})
+    assert "store.ttl.default_ttl is a number of minutes" in refused(file)
+
+
+def test_an_env_file_is_read_as_shells_read_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A='x # y'\nexport B=\"two words\"  # why\n# C=3\n", "utf-8")
+    file = write(tmp_path, "langgraph.json", {"graphs": {}, "env": ".env"})
+    assert read_project(file).env == {"A": "x # y", "B": "two words"}

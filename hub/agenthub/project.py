@@ -14,11 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from dotenv import dotenv_values
+
 from agenthub.agents import TaskSupport, slug
 from agenthub.errors import Invalid, NotFound
 
 AGENT_KEYS = {"path", "description", "environment", "task"}
-TOP_KEYS = {"agents", "environments", "store"}
+TOP_KEYS = {"agents", "environments", "store", "http"}
+SURFACES = ("mcp", "a2a")
+CORS = {
+    "allow_origins", "allow_origin_regex", "allow_methods", "allow_headers", "allow_credentials",
+    "expose_headers", "max_age",
+}  # fmt: skip
+BUILD = {
+    "$schema", "python_version", "node_version", "api_version", "base_image", "image_distro", "source",
+    "pip_config_file", "pip_installer", "dockerfile_lines", "dependencies", "keep_pkg_tools", "ui",
+    "ui_config",
+}  # fmt: skip
+"""Keys of a langgraph.json that say how an image is built, which is none of our business."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +47,28 @@ class AgentSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """What a project says about the server: its own application (FILE_OR_MODULE:NAME), CORS settings in
+    Starlette's words, and surfaces (`mcp`, `a2a`) that it does without."""
+
+    app: str | None = None
+    cors: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """What `dev` and `work` serve. `root` is where relative paths and imports start; `index` is the
-    store's semantic index: `{"dims", "embed", "fields"}`."""
+    store's semantic index: `{"dims", "embed", "fields"}`; `ttl` its items' time to live:
+    `{"default_ttl", "refresh_on_read"}`, minutes. `ignored` are settings that have no effect here."""
 
     root: Path
     sources: tuple[AgentSource, ...]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     index: Mapping[str, Any] | None = None
+    ttl: Mapping[str, Any] | None = None
+    http: Http = field(default_factory=Http)
+    ignored: tuple[str, ...] = ()
     config_file: Path | None = None
 
     @property
@@ -116,8 +143,16 @@ def _from_toml(file: Path) -> Project:
                 task=fields.get("task", "optional"),
             )
         )
-    index = _index(file.parent, body.get("store"), file.name)
-    return Project(root=file.parent, sources=tuple(sources), index=index, config_file=file)
+    http, ignored = _http(file.parent, body, file.name)
+    return Project(
+        root=file.parent,
+        sources=tuple(sources),
+        index=_index(file.parent, body.get("store"), file.name),
+        ttl=_ttl(body.get("store"), file.name),
+        http=http,
+        ignored=tuple(ignored),
+        config_file=file,
+    )
 
 
 def _from_langgraph(file: Path) -> Project:
@@ -146,13 +181,39 @@ def _from_langgraph(file: Path) -> Project:
                 file=path, object=object_, name=slug(name), description=spec.get("description")
             )
         )
+    http, ignored = _http(file.parent, body, file.name)
+    others = set(body) - BUILD - {"graphs", "env", "store", "http"}
     return Project(
         root=file.parent,
         sources=tuple(sources),
         env=_env(file.parent, body.get("env")),
         index=_index(file.parent, body.get("store"), file.name),
+        ttl=_ttl(body.get("store"), file.name),
+        http=http,
+        ignored=(*sorted(others), *ignored),
         config_file=file,
     )
+
+
+def _http(root: Path, body: Mapping[str, Any], where: str) -> tuple[Http, list[str]]:
+    """The `http` section, and what of it has no effect."""
+    http = _table(body, "http", where)
+    app = http.get("app")
+    if app is not None:
+        app = ":".join(_split(root, str(app), f"{where}: http.app"))
+    cors = _table(http, "cors", f"{where}: http")
+    _only(cors, CORS, f"{where}: http.cors")
+    without = frozenset(name for name in SURFACES if http.get(f"disable_{name}"))
+    known = {"app", "cors", *(f"disable_{name}" for name in SURFACES)}
+    return Http(app=app, cors=cors, without=without), sorted(f"http.{k}" for k in set(http) - known)
+
+
+def _ttl(store: Any, where: str) -> dict[str, Any] | None:
+    ttl = _table(_table({"store": store}, "store", where), "ttl", where)
+    for key in ("default_ttl", "sweep_interval_minutes"):
+        if not isinstance(ttl.get(key, 0), (int, float, type(None))):
+            raise Invalid(f"{where}: store.ttl.{key} is a number of minutes")
+    return ttl or None
 
 
 def _index(root: Path, store: Any, where: str) -> dict[str, Any] | None:
@@ -188,12 +249,7 @@ def _env(root: Path, env: Any) -> dict[str, str]:
     file = root / str(env)
     if not file.exists():
         raise Invalid(f"the env file {file.name!r} does not exist")
-    pairs: dict[str, str] = {}
-    for line in file.read_text("utf-8").splitlines():
-        key, equals, value = line.strip().partition("=")
-        if equals and not key.startswith("#"):
-            pairs[key.removeprefix("export ").strip()] = value.strip().strip("\"'")
-    return pairs
+    return {key: value for key, value in dotenv_values(file).items() if value is not None}
 
 
 def _table(body: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:

@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     dev.add_argument("--no-reload", action="store_true", help="do not restart workers on changes")
 
     serve = commands.add_parser("serve", help="run a server: MCP, A2A and REST; no agent code")
+    serve.add_argument(
+        "project", nargs="?", type=Path, help="a project whose http section counts (default: none)"
+    )
     serve.add_argument("--host", help="address to listen on")
     serve.add_argument("--port", type=int, help="port to listen on")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -56,33 +57,52 @@ def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
     )
 
 
-def create_app(mounted: Sequence[Surface], allowed_origins: Sequence[str] = ()) -> Starlette:
-    """The application; its lifespan is the surfaces'."""
+def without(mounted: Sequence[Surface], names: Collection[str]) -> Sequence[Surface]:
+    """The surfaces but for those named: `mcp`, `a2a`."""
+    gone = tuple(kind for name, kind in (("mcp", Mcp), ("a2a", A2A)) if name in names)
+    return [surface for surface in mounted if not isinstance(surface, gone)]
+
+
+def create_app(
+    mounted: Sequence[Surface],
+    allowed_origins: Sequence[str] = (),
+    *,
+    cors: Mapping[str, Any] | None = None,
+    own: Starlette | None = None,
+) -> Starlette:
+    """The application; its lifespan is the surfaces', and that of a project's own application. `cors`
+    replaces single settings of the middleware."""
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[Mapping[str, Any] | None]:
         async with AsyncExitStack() as stack:
             for surface in mounted:
                 await stack.enter_async_context(surface.running())
-            yield
+            state = None
+            if own is not None:
+                state = await stack.enter_async_context(own.router.lifespan_context(own))
+            yield state
 
     return Starlette(
         routes=[route for surface in mounted for route in surface.routes],
         middleware=[
             Middleware(
                 CORSMiddleware,
-                # not "*": any page in a browser could drive a hub on that machine
-                allow_origins=list(allowed_origins),
-                allow_origin_regex=LOCAL_ORIGIN,
-                allow_methods=["*"],
-                allow_headers=["*"],
-                expose_headers=[
-                    "content-location",
-                    "location",
-                    "mcp-session-id",
-                    "x-pagination-next",
-                    "x-pagination-total",
-                ],
+                **{
+                    # not "*": any page in a browser could drive a hub on that machine
+                    "allow_origins": list(allowed_origins),
+                    "allow_origin_regex": LOCAL_ORIGIN,
+                    "allow_methods": ["*"],
+                    "allow_headers": ["*"],
+                    "expose_headers": [
+                        "content-location",
+                        "location",
+                        "mcp-session-id",
+                        "x-pagination-next",
+                        "x-pagination-total",
+                    ],
+                    **(cors or {}),
+                },
             )
         ],
         exception_handlers={

@@ -163,7 +163,7 @@ async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worke
                 found.graphs,
                 checkpoints=PostgresCheckpoints(db),
                 writer=writer,
-                store=HubStore(PostgresItems(db), DEFAULT_TENANT, index=found.index),
+                store=HubStore(PostgresItems(db), DEFAULT_TENANT, index=found.index, ttl=found.ttl),
             ),
             queue=PostgresQueue(db, DEFAULT_TENANT),
             renewals=PostgresQueue(reserved, DEFAULT_TENANT),

@@ -38,9 +38,15 @@ DRAIN_SECONDS = "2"
 def run(config: Config, args: argparse.Namespace) -> int:
     """Serve a project until Ctrl-C."""
     project = read_project(args.project)
+    # for the project's own application; workers read it themselves
+    os.environ.update({k: v for k, v in project.env.items() if k not in os.environ})
     config = replace(config, host=args.host or config.host, port=args.port or config.port)
     _require_port(config)
     with servers(config, DATA) as (config, notes):
+        if project.ignored:
+            assert project.config_file is not None
+            where = project.config_file.name
+            notes.append(f"Without effect in {where}: {', '.join(project.ignored)}.")
         uvloop.run(_dev(config, project, args.project, notes, reload=not args.no_reload))
     return 0
 
@@ -77,7 +83,7 @@ async def _dev(
         "AGENTHUB_DRAIN_SECONDS": os.environ.get("AGENTHUB_DRAIN_SECONDS", DRAIN_SECONDS),
     }
     workers = [WorkerProcess(target, name, variables) for name in project.environments]
-    async with serving(config) as (server, hub), asyncio.TaskGroup() as group:
+    async with serving(config, project) as (server, hub), asyncio.TaskGroup() as group:
         background = [group.create_task(worker.run()) for worker in workers]
         background.append(group.create_task(_announce(config, hub, workers, notes)))
         if reload:

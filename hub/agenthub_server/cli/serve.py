@@ -13,11 +13,13 @@ import uvicorn
 import uvloop
 
 from agenthub.config import Config
+from agenthub.project import Http, Project, read_project
 from agenthub.service import Hub
 from agenthub_postgres.secrets import shared_secret
-from agenthub_server.app import create_app, surfaces
+from agenthub_server.app import create_app, surfaces, without
 from agenthub_server.cli.collecting import collect_seldom
 from agenthub_server.cli.leaving import Cut, LeavingServer
+from agenthub_server.custom import Beside, load
 from agenthub_server.wiring import open_hub
 
 SHUTDOWN_SECONDS = 3
@@ -27,23 +29,30 @@ SHUTDOWN_SECONDS = 3
 def run(config: Config, args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     config = replace(config, host=args.host or config.host, port=args.port or config.port)
-    uvloop.run(_serve(config))
+    project = None if args.project is None else read_project(args.project)
+    uvloop.run(_serve(config, project))
     return 0
 
 
-async def _serve(config: Config) -> None:
-    async with serving(config) as (server, _):
+async def _serve(config: Config, project: Project | None) -> None:
+    async with serving(config, project) as (server, _):
         await server.serve()
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
-    """A server that is ready to `serve()`, and its hub, open for the time of the context."""
+async def serving(
+    config: Config, project: Project | None = None
+) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
+    """A server that is ready to `serve()`, and its hub, open for the time of the context. Of a project it
+    takes what is said about servers; its agents are the workers'."""
+    http = Http() if project is None else project.http
+    own = load(project)
     async with open_hub(config) as hub:
-        app = create_app(surfaces(hub, config, await _state_key(config)), config.allowed_origins)
+        mounted = without(surfaces(hub, config, await _state_key(config)), http.without)
+        app = create_app(mounted, config.allowed_origins, cors=http.cors, own=own)
         server = LeavingServer(
             uvicorn.Config(
-                Cut(app),
+                Cut(app if own is None else Beside(app, own)),
                 host=config.host,
                 port=config.port,
                 log_level="warning",
