@@ -74,35 +74,21 @@ def create_app(
     replaces single settings of the middleware."""
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncGenerator[Mapping[str, Any] | None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
             for surface in mounted:
                 await stack.enter_async_context(surface.running())
-            state = None
+            state: Mapping[str, Any] | None = None
             if own is not None:
                 state = await stack.enter_async_context(own.router.lifespan_context(own))
-            yield state
+            yield state or {}
 
     return Starlette(
         routes=[route for surface in mounted for route in surface.routes],
         middleware=[
             Middleware(
                 CORSMiddleware,
-                **{
-                    # not "*": any page in a browser could drive a hub on that machine
-                    "allow_origins": list(allowed_origins),
-                    "allow_origin_regex": LOCAL_ORIGIN,
-                    "allow_methods": ["*"],
-                    "allow_headers": ["*"],
-                    "expose_headers": [
-                        "content-location",
-                        "location",
-                        "mcp-session-id",
-                        "x-pagination-next",
-                        "x-pagination-total",
-                    ],
-                    **(cors or {}),
-                },
+                **_cors(allowed_origins, cors or {}),
             )
         ],
         exception_handlers={
@@ -112,3 +98,21 @@ def create_app(
         },
         lifespan=lifespan,
     )
+
+
+def _cors(allowed_origins: Sequence[str], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        # not "*": any page in a browser could drive a hub on that machine
+        "allow_origins": list(allowed_origins),
+        "allow_origin_regex": LOCAL_ORIGIN,
+        "allow_methods": ["*"],
+        "allow_headers": ["*"],
+        "expose_headers": [
+            "content-location",
+            "location",
+            "mcp-session-id",
+            "x-pagination-next",
+            "x-pagination-total",
+        ],
+        **changes,
+    }
