@@ -22,6 +22,7 @@ from langgraph.store.memory import InMemoryStore
 
 import agenthub_langgraph  # noqa: F401  # strict msgpack, before langgraph
 from agenthub.errors import Invalid, LeaseLost, Unavailable
+from agenthub.items import ItemWrite
 from agenthub.ports import Lease
 from agenthub_langgraph.store import HubStore
 from agenthub_postgres import items
@@ -392,3 +393,17 @@ async def test_matching_conditions_may_be_given_as_operations(core: Core) -> Non
     await fill(store)
     conditions = (MatchCondition("prefix", ("docs",)), MatchCondition("suffix", ("u0",)))
     assert await store.abatch([ListNamespacesOp(match_conditions=conditions)]) == [[("docs", "u0")]]
+
+
+async def test_a_value_that_is_set_by_its_version_is_not_found_by_what_it_was(core: Core) -> None:
+    store = await indexed_store(core)
+    await store.aput(("docs",), "k", {"text": "cat cat"})
+    items_ = PostgresItems(core.db)
+    found = await items_.get("default", ("docs",), "k", refresh=False)
+    assert found is not None
+    write = ItemWrite(namespace=("docs",), key="k", value={"text": "ship"})
+    assert await items_.write_if("default", write, found.version) == found.version + 1
+    (near,) = await store.asearch(("docs",), query="cat")
+    assert near.value == {"text": "ship"}
+    assert not near.score
+    assert await items_.write_if("default", write, found.version) is None

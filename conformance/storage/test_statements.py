@@ -42,7 +42,7 @@ WITHOUT_TENANT = {
     "secrets.MAKE", "secrets.GET",
     "items.HAS_VECTOR", "items.INDEX_DIMS",
 }  # fmt: skip
-WITH_VECTORS = {"items.SEARCH_NEAR", "items.WRITE_INDEXED"}
+WITH_VECTORS = {"items.SEARCH_NEAR", "items.WRITE_INDEXED", "items.DROP_VECTORS"}
 TABLES_WITHOUT_TENANT = {
     "schema_migrations": "the schema belongs to no tenant",
     "hub_secrets": "one per installation",

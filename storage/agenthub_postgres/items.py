@@ -174,6 +174,10 @@ delete from store_items i
 returning i.version
 """
 
+DROP_VECTORS = (
+    "delete from store_vectors where tenant_id = $1 and namespace = $2::text[] and key = $3"
+)
+
 HAS_VECTOR = "select 1 from pg_available_extensions where name = 'vector'"
 
 INDEX_DIMS = """
@@ -265,10 +269,17 @@ class PostgresItems:
         key = (tenant, list(write.namespace), write.key)
         if write.value is None:
             row = await self.db.row(DROP_SAME, *key, version)
-        elif version == 0:
-            row = await self.db.row(PUT_NEW, *key, text(write.value), write.ttl)
-        else:
-            row = await self.db.row(PUT_SAME, *key, text(write.value), write.ttl, version)
+            return None if row is None else row["version"]
+        value = (text(write.value), write.ttl)
+        indexed = await self.indexed()
+        async with self.db.transaction() as connection:
+            if version == 0:
+                row = await connection.fetchrow(PUT_NEW, *key, *value)
+            else:
+                row = await connection.fetchrow(PUT_SAME, *key, *value, version)
+            if row is not None and indexed:
+                # they are the old value's
+                await connection.execute(DROP_VECTORS, *key)
         return None if row is None else row["version"]
 
     async def indexed(self) -> bool:
