@@ -80,13 +80,13 @@ MUTANTS = [
     Mutant(
         "finish does not promote",
         [
-            (fenced, "FINISH", "order by p.thread_id, p.run_id\n", "order by p.thread_id limit 0\n"),
+            (fenced, "FINISH", "order by p.run_id limit 1", "limit 0"),
             (queue, "PROMOTE", *NO_PROMOTION),
         ],
     ),
     Mutant(
         "finish promotes the youngest",
-        [(fenced, "FINISH", "order by p.thread_id, p.run_id\n", "order by p.thread_id, p.run_id desc\n")],
+        [(fenced, "FINISH", "order by p.run_id limit 1", "order by p.run_id desc limit 1")],
     ),
     Mutant(
         "finish does not look again",

@@ -74,9 +74,6 @@ class Runs(Api):
 
     async def wait(self, request: Request) -> Response:
         body = await read(request, RunCreate, self.max_body_bytes)
-        if "stream_mode" not in body.model_fields_set:
-            # who waits for the end asks for no state on the way
-            body = body.model_copy(update={"stream_mode": []})
         run = await submit(self.hub, self.who(request), request, body)
         return await self._result(request, run, cancel=body.on_disconnect == "cancel")
 

@@ -14,6 +14,8 @@ runs once than look some up by key. So rows to lock are looked up one by one, in
 
 from __future__ import annotations
 
+from agenthub_postgres.push_configs import PUSHED
+
 HELD = """
 with claims as (
   select * from unnest($1::text[], $2::uuid[], $3::int[]) as h(tenant_id, run_id, epoch)
@@ -147,13 +149,12 @@ FINISH = (
     from ending e left join line l on l.run_id = e.run_id
 ), next as (
   -- from `ended`, so that the old head steps down before the new one steps up
-  select distinct on (p.thread_id) p.tenant_id, p.run_id, p.thread_id
+  select p.tenant_id, p.run_id, p.thread_id
     from ended d
    cross join lateral (
      select * from runs p
       where p.tenant_id = d.tenant_id and p.thread_id = d.thread_id and p.status = 'pending' and not p.ready
       order by p.run_id limit 1) p
-   order by p.thread_id, p.run_id
 ), promoted as (
   update runs r set ready = true, updated_at = now()
     from next n where r.tenant_id = n.tenant_id and r.run_id = n.run_id
@@ -181,7 +182,15 @@ FINISH = (
   update tasks k set status = b.task_status, updated_at = now()
     from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id
    where k.tenant_id = e.tenant_id and k.task_id = e.task_id
-), told as (
+  returning k.tenant_id, k.task_id, k.push_configs, k.status, e.run_id, e.task_status
+), telling as (
+  -- a task that goes on at once has not come to a new state
+  select s.tenant_id, s.task_id, s.run_id, s.push_configs,
+         case when s.status = s.task_status then 'task.ended' else 'task.canceled' end as kind
+    from settled s where s.status <> 'working'
+)"""
+    + PUSHED
+    + """, told as (
   -- a run ends once, so its delivery has its id; one that is there already must not fail its neighbours
   insert into outbox (tenant_id, delivery_id, kind, run_id, target, host)
   select f.tenant_id, f.run_id, 'run', f.run_id, e.target, e.host
@@ -197,7 +206,8 @@ select f.run_id, f.thread_id, e.task_id, p.agent as next_agent, t.open_runs
 )
 
 # A run that was created while the finish waited for the thread is not in the finish's snapshot.
-RECONSIDER = """
+RECONSIDER = (
+    """
 with line as (
   select bool_or(p.task_id = $3) as goes_on, bool_or(p.kind = 'input') as superseded,
          coalesce(array_agg(a.id) filter (where a.id is not null), '{}') as answered
@@ -210,11 +220,20 @@ with line as (
 ), thread as (
   update threads t set interrupts = case when l.superseded then '{}' else t.interrupts - l.answered end
     from line l where t.tenant_id = $1 and t.thread_id = $2 and t.interrupts <> '{}'
-)
-update tasks k set status = case when l.goes_on then 'working' else 'canceled' end, updated_at = now()
-  from line l
- where k.tenant_id = $1 and k.task_id = $3 and k.status = 'input_required' and (l.goes_on or l.superseded)
+), settled as (
+  update tasks k set status = case when l.goes_on then 'working' else 'canceled' end, updated_at = now()
+    from line l
+   where k.tenant_id = $1 and k.task_id = $3 and k.status = 'input_required' and (l.goes_on or l.superseded)
+  returning k.tenant_id, k.task_id, k.push_configs, k.status
+), telling as (
+  select s.tenant_id, s.task_id, s.task_id as run_id, s.push_configs, 'task.canceled' as kind
+    from settled s where s.status = 'canceled'
+)"""
+    + PUSHED
+    + """
+select 1
 """
+)
 
 ALREADY_ENDED = """
 select r.run_id from runs r
