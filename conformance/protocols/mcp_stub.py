@@ -23,8 +23,10 @@ from agenthub.ports import Deployed
 from agenthub.principal import ANONYMOUS, Principal
 from agenthub.runs import Run, Task, task_status
 from agenthub.service import Hub, Start
+from agenthub.stream import Streams
 from agenthub_mcp import Mcp
 from testkit.processes import free_port
+from testkit.sessions import MemorySessions, MemoryTail
 from testkit.waiting import eventually
 
 
@@ -46,6 +48,8 @@ class StubHub:
 
     def __post_init__(self) -> None:
         self.agents = Agents(cast("Any", self), cast("Any", None), tenant="default")
+        self.sessions = MemorySessions()
+        self.streams = Streams(cast("Any", None), MemoryTail(), poll_seconds=1.0)
         self.creating.set()
         self.finish.set()
 
@@ -106,6 +110,9 @@ class StubHub:
             return await self.on_resume()
         self.asks = ()
         return self.new_run()
+
+    async def made_by(self, who: Principal, key: str) -> Run | None:
+        return self.runs[-1] if self.runs else None
 
     async def cancel_task(self, who: Principal, task_id: UUID, *, reason: str) -> None:
         self.cancelled.set()

@@ -16,7 +16,7 @@ from agenthub.ids import parse_id
 from agenthub.interrupts import unknown
 from agenthub.json import Json, JsonObject
 from agenthub.runs import Task
-from agenthub.service import Hub
+from agenthub.service import Hub, Submission
 from agenthub_mcp import replies
 from agenthub_mcp.caller import Caller
 from agenthub_mcp.calls import ORIGIN, Calls, Outcome
@@ -109,13 +109,22 @@ class BuiltIn:
         return await self.hub.task(caller.who, run.task_id)
 
     async def _resume(self, caller: Caller, task: Task, arguments: JsonObject) -> Outcome:
+        begun = await self.calls.begun(caller)
+        if begun is not None:
+            return await self.calls.follow(caller, begun, disconnect_cancels=False)
         if not task.interrupts:
             raise Conflict(
                 f"The task {str(task.task_id)!r} is {task.status} and waits for no answer. "
                 f"Call {RUN_STATUS} to see how it stands."
             )
         answers = _answers(task, arguments)
-        run = await self.hub.resume_task(caller.who, task.task_id, answers, origin=ORIGIN)
+        run = await self.hub.resume_task(
+            caller.who,
+            task.task_id,
+            answers,
+            origin=ORIGIN,
+            how=Submission(idempotency_key=caller.key),
+        )
         # The task may be another client's: losing this connection is no reason to end it.
         return await self.calls.follow(caller, run, disconnect_cancels=False)
 

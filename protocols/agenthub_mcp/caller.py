@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import mcp_types as types
 from mcp.server.context import ServerRequestContext
+from mcp.shared.dispatcher import DispatchContext
+from mcp.shared.transport_context import TransportContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
 from agenthub.principal import Principal
+from agenthub_mcp.exchange import Exchange
 
 Context: TypeAlias = ServerRequestContext[Any, Request]
 
@@ -50,8 +54,34 @@ class Caller:
     @property
     def cancelled(self) -> bool:
         """Whether it took the request back in words (`notifications/cancelled`)."""
-        outbound = self.ctx.session._request_outbound  # pyright: ignore[reportPrivateUsage]  # no public way
-        return outbound.cancel_requested.is_set()
+        return self._outbound.cancel_requested.is_set()
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key of the call, where another replica may follow it again."""
+        return self._outbound.key if isinstance(self._outbound, Exchange) else None
+
+    @property
+    def again(self) -> bool:
+        """Whether another replica served this call before."""
+        return isinstance(self._outbound, Exchange) and self._outbound.again
+
+    async def elicit(self, params: types.ElicitRequestFormParams, key: str) -> types.ElicitResult:
+        """Put a question to the user; put again under the same key, it gets the same answer.
+
+        Raises:
+            MCPError: the client refused.
+            ValidationError: its answer is none.
+        """
+        asked = params.model_dump(by_alias=True, mode="json", exclude_none=True)
+        given = await self._outbound.send_raw_request(
+            "elicitation/create", asked, {"request_id": key}
+        )
+        return types.ElicitResult.model_validate(given, by_name=False)
+
+    @property
+    def _outbound(self) -> DispatchContext[TransportContext]:
+        return self.ctx.session._request_outbound  # pyright: ignore[reportPrivateUsage]  # no public way
 
     @property
     def disconnected(self) -> bool:

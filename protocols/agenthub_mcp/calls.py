@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from agenthub.errors import Conflict
 from agenthub.events import ENDED, VALUES
 from agenthub.json import Json, JsonObject
+from agenthub.principal import Principal
 from agenthub.runs import Run, RunRequest
 from agenthub.service import Hub, Start, as_ended
 from agenthub_mcp import elicit, replies
@@ -62,6 +63,8 @@ class Calls:
                 thread_id=thread_id,
                 open_task="refuse",
                 origin=ORIGIN,
+                # a replica that serves the call again gets the run that is there
+                idempotency_key=caller.key,
             ),
         )
         try:
@@ -70,6 +73,18 @@ class Calls:
             self._taken_back(caller, starting, disconnect_cancels=True)
             raise
         return await self.follow(caller, run, disconnect_cancels=True)
+
+    async def begun(self, caller: Caller) -> Run | None:
+        """What the call has started already, when another replica served it before."""
+        if caller.key is None or not caller.again:
+            return None
+        return await self.hub.made_by(caller.who, caller.key)
+
+    async def take_back(self, who: Principal, key: str) -> None:
+        """Cancel what a call has started, wherever it is served."""
+        run = await self.hub.made_by(who, key)
+        if run is not None:
+            self.background.cancel(who, run, at_once=True)
 
     async def retry(
         self,
@@ -107,7 +122,7 @@ class Calls:
                         return self._question(caller, ended, {})
                     if progress is not None:
                         progress.say("waiting for an answer")
-                    answers = await elicit.ask(caller, ended.interrupts)
+                    answers = await elicit.ask(caller, ended)
                     if answers is None:
                         return replies.waiting(ended)
                     run = await self._resume(caller, run.task_id, answers)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from agenthub.errors import Invalid
 from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject, loads, text
+from agenthub.runs import Run
 from agenthub_mcp import schemas
 from agenthub_mcp.caller import Caller
 from agenthub_mcp.forms import VALUE, form
@@ -67,13 +68,15 @@ def read(
     return answers, problems
 
 
-async def ask(caller: Caller, questions: Iterable[Interrupt]) -> dict[str, Json] | None:
-    """Put the questions to a handshake client, one after the other; None when it did not answer."""
+async def ask(caller: Caller, run: Run) -> dict[str, Json] | None:
+    """Put a run's questions to a handshake client, one after the other; None when it did not answer."""
     answers: dict[str, Json] = {}
-    for question in questions:
+    for question in run.interrupts:
         problem: str | None = None
-        for _ in range(ATTEMPTS):
-            reply = await _elicit(caller, question, problem)
+        for attempt in range(ATTEMPTS):
+            reply = await _elicit(
+                caller, question, problem, f"{run.run_id}:{question.id}:{attempt}"
+            )
             if reply is None:
                 return None
             try:
@@ -87,14 +90,13 @@ async def ask(caller: Caller, questions: Iterable[Interrupt]) -> dict[str, Json]
 
 
 async def _elicit(
-    caller: Caller, question: Interrupt, problem: str | None
+    caller: Caller, question: Interrupt, problem: str | None, key: str
 ) -> types.ElicitResult | None:
+    params = types.ElicitRequestFormParams(
+        message=_message(question, problem), requested_schema=form(question.response_schema)[1]
+    )
     try:
-        return await caller.ctx.session.elicit_form(
-            _message(question, problem),
-            form(question.response_schema)[1],
-            related_request_id=caller.ctx.request_id,
-        )
+        return await caller.elicit(params, key)
     except (MCPError, ValidationError) as refused:
         log.info("a client that declares elicitation did not answer: %s", refused)
         return None

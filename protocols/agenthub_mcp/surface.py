@@ -1,13 +1,15 @@
 """The MCP surface: `/mcp` with every agent, `/mcp/{agent}` with one, for clients of every revision.
 
-The modern era (2026-07-28) is the SDK's stateless path: nothing is kept between requests, so any
-replica may serve any of them. The handshake era is the SDK's session manager, whose sessions live in
-this process; a durable endpoint takes its place at `Endpoint.handshake`.
+The modern era (2026-07-28) is the SDK's stateless path: nothing is kept between requests. The handshake
+era is an endpoint of our own, whose sessions are in the database. Either way any replica may serve any
+request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -15,7 +17,10 @@ from typing import Final
 import mcp_types as types
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import (
+    RequestBodyLimitMiddleware,
+    TransportSecuritySettings,
+)
 from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.datastructures import Headers
@@ -23,22 +28,32 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from agenthub.background import in_background
 from agenthub.catalogue import Agents
 from agenthub.errors import NotFound, Unavailable
+from agenthub.principal import DEFAULT_TENANT
 from agenthub.service import Hub
 from agenthub_mcp import built_in
 from agenthub_mcp.background import Background
 from agenthub_mcp.built_in import BuiltIn
 from agenthub_mcp.caller import DISCONNECTED
 from agenthub_mcp.calls import Calls
+from agenthub_mcp.handshake import Handshake
+from agenthub_mcp.news import News
 from agenthub_mcp.server import Tools, WhoIs, make_server
+from agenthub_mcp.serving import Serving
 from agenthub_mcp.tools import Toolbox
+
+log = logging.getLogger(__name__)
 
 LOCAL_HOSTS: Final = tuple(
     form for name in ("127.0.0.1", "localhost", "[::1]") for form in (name, f"{name}:*")
 )
 LOCAL_ORIGINS: Final = tuple(f"{scheme}://{h}" for scheme in ("http", "https") for h in LOCAL_HOSTS)
 MAX_BODY_BYTES: Final = 4 << 20
+SWEEP_SECONDS: Final = 60.0
+SWEPT: Final = 500
+"""Rows that one sweep removes at most."""
 
 
 class Mcp:
@@ -68,32 +83,50 @@ class Mcp:
         tools = Toolbox(hub.agents, built_in.TOOLS)
         calls = Calls(hub, tools, self._background, soft_deadline_seconds=soft_deadline_seconds)
         handlers = Tools(tools, calls, BuiltIn(hub, calls), principal)
-        self._manager = StreamableHTTPSessionManager(
-            make_server(handlers, self._listen, state_keys=state_keys),
-            security_settings=TransportSecuritySettings(
-                allowed_hosts=[*LOCAL_HOSTS, *allowed_hosts],
-                allowed_origins=[*LOCAL_ORIGINS, *allowed_origins],
-            ),
-            max_request_body_size=max_body_bytes,
+        server = make_server(handlers, self._listen, state_keys=state_keys)
+        security = TransportSecuritySettings(
+            allowed_hosts=[*LOCAL_HOSTS, *allowed_hosts],
+            allowed_origins=[*LOCAL_ORIGINS, *allowed_origins],
         )
-        serve = self._manager.asgi_app
-        endpoint = Endpoint(hub.agents, modern=serve, handshake=serve)
+        self._manager = StreamableHTTPSessionManager(
+            server, security_settings=security, max_request_body_size=max_body_bytes
+        )
+        sessions, tail = hub.sessions, hub.streams.tail
+        poll_seconds = hub.streams.poll_seconds
+        self._serving = Serving(server, sessions, tail, poll_seconds=poll_seconds)
+        handshake = Handshake(
+            server,
+            sessions,
+            tail,
+            serving=self._serving,
+            calls=calls,
+            news=News(sessions, hub.agents, tools, tail),
+            principal=principal,
+            security=security,
+            poll_seconds=poll_seconds,
+        )
+        endpoint = Endpoint(
+            hub.agents,
+            modern=self._manager.asgi_app,
+            handshake=RequestBodyLimitMiddleware(handshake, max_body_bytes),
+        )
         paths = ("/mcp", "/mcp/", "/mcp/{agent}", "/mcp/{agent}/")
         self.routes = [Route(path, endpoint=endpoint) for path in paths]
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Open while the server serves; once."""
-        announcing = asyncio.create_task(self._announce())
         try:
-            async with self._manager.run():
+            async with (
+                in_background(self._announce, self._serving.run, self._sweep),
+                self._manager.run(),
+            ):
                 try:
                     yield
                 finally:
                     self._listen.close()
+                    await self._serving.aclose()
         finally:
-            announcing.cancel()
-            await asyncio.wait([announcing])
             await self._background.aclose()
 
     async def _announce(self) -> None:
@@ -103,6 +136,17 @@ class Mcp:
             if version != known:
                 known = version
                 await self._bus.publish(ToolsListChanged())
+
+    async def _sweep(self) -> None:
+        """Remove what old sessions have left, for ever, a little at a time."""
+        while True:
+            # not all replicas in the same moment
+            await asyncio.sleep(SWEEP_SECONDS * (0.5 + random.random()))  # noqa: S311
+            try:
+                while await self.hub.sessions.sweep(DEFAULT_TENANT, limit=SWEPT) == SWEPT:
+                    pass
+            except Exception:
+                log.exception("old sessions could not be removed")
 
 
 class Endpoint:
