@@ -14,7 +14,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -65,7 +65,7 @@ def discover(project: Project, environment: str) -> Discovered:
                     code_version=_version(source.file),
                 )
                 found.graphs[agent] = graph
-                found.infos.append(info)
+                found.infos.append(replace(info, card=dict(source.card)))
         except (Exception, SystemExit) as error:  # a script that ends by itself, too
             log.exception("agent %r cannot be loaded", name)
             found.failures[name] = f"{type(error).__name__}: {error}"

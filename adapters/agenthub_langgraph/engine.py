@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -209,22 +209,32 @@ class LangGraphEngine:
     ) -> tuple[Interrupt, ...]:
         """Store what the last checkpoint waits for, with its questions; returns those."""
         await saver.settle()
-        state = await graph.aget_state({"configurable": _latest(config)})
+        state = await graph.aget_state({"configurable": _latest(config)}, subgraphs=True)
         if not state.config.get("configurable", {}).get("checkpoint_id"):
             return ()
         questions = _questions(state, paused=paused)
-        steps = tuple(
-            StepView(
-                id=t.id,
-                name=t.name,
-                error=None if t.error is None else repr(t.error),
-                interrupts=tuple(q for q in questions if q.step == t.id),
-            )
-            for t in state.tasks
-        )
-        head = state.config.get("configurable", {})
-        saver.put_view("", head["checkpoint_id"], steps)
+        _view_all(saver, state, questions)
         return questions
+
+
+def _view_all(saver: LeasedSaver, state: StateSnapshot, questions: Sequence[Interrupt]) -> None:
+    """Store what a checkpoint waits for, and what those inside its subgraphs do."""
+    at = state.config.get("configurable", {})
+    if not at.get("checkpoint_id"):
+        return
+    steps = tuple(
+        StepView(
+            id=t.id,
+            name=t.name,
+            error=_error(t.error),
+            interrupts=tuple(q for q in questions if q.step == t.id),
+        )
+        for t in state.tasks
+    )
+    saver.put_view(at.get("checkpoint_ns", ""), at["checkpoint_id"], steps)
+    for task in state.tasks:
+        if isinstance(task.state, StateSnapshot):
+            _view_all(saver, task.state, _questions(task.state, paused=False))
 
 
 def _view(saver: LeasedSaver, payload: JsonObject) -> None:
@@ -378,3 +388,8 @@ def _nodes(names: tuple[str, ...]) -> Any:
     if not names:
         return None
     return "*" if names == ("*",) else list(names)
+
+
+def _error(error: object) -> str | None:
+    # read back from a checkpoint, it is a text already
+    return error if error is None or isinstance(error, str) else repr(error)

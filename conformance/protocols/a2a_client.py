@@ -49,10 +49,14 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent(hub_url: str, name: str, *, streaming: bool = False) -> AsyncGenerator[Agent]:
+async def agent(
+    hub_url: str, name: str, *, streaming: bool = False, binding: str = "JSONRPC"
+) -> AsyncGenerator[Agent]:
     """An agent, found by its card."""
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False) as http:
-        config = ClientConfig(streaming=streaming, httpx_client=http)
+        config = ClientConfig(
+            streaming=streaming, httpx_client=http, supported_protocol_bindings=[binding]
+        )
         async with await create_client(f"{hub_url}/agents/{name}", config) as client:
             yield Agent(client)
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from a2a.client import A2ACardResolver
+from a2a.compat.v0_3.types import AgentCard as AgentCard03
 from a2a.types.a2a_pb2 import AgentExtension
 from a2a.utils.errors import ExtensionSupportRequiredError
 from starlette.applications import Starlette
@@ -34,6 +35,19 @@ ECHO = AgentInfo(
     description="Says what it hears.",
     code_version="7",
     input_schema={"type": "string"},
+)
+DECLARED = AgentInfo(
+    name="declared",
+    description="Has a card.",
+    card={
+        "examples": ["Do it."],
+        "input_modes": ["text/plain"],
+        "output_modes": ["application/json"],
+        "provider": {"organization": "Acme", "url": "https://acme.example"},
+        "icon_url": "https://acme.example/icon.png",
+        "documentation_url": "https://acme.example/docs",
+        "version": "3.1",
+    },
 )
 SKILLED = AgentInfo(
     name="skilled",
@@ -75,6 +89,8 @@ def hub_of(agents: Agents) -> Hub:
         items=nothing,
         crons=nothing,
         deliveries=nothing,
+        pushes=nothing,
+        sessions=nothing,
     )
 
 
@@ -83,6 +99,7 @@ async def serving(
     public_url: str | None = None,
     default_agent: str | None = None,
     extensions: Sequence[AgentExtension] = (),
+    card_compat: str = "strict",
 ) -> httpx.AsyncClient:
     agents = Agents(cast("Catalogue", Shelf(deployed)), cast("Tail", None), tenant="default")
     await agents.refresh()
@@ -92,6 +109,7 @@ async def serving(
         default_agent=default_agent,
         principal=token_holder,
         max_body_bytes=LIMIT,
+        card_compat=card_compat,
     )
     surface.operations.extensions = extensions
     app = Starlette(routes=list(surface.routes))
@@ -132,13 +150,14 @@ async def test_the_card_says_how_to_reach_the_agent_and_what_it_can_do(
         "supportedInterfaces": [
             {
                 "url": f"{BASE}/agents/echo/a2a",
-                "protocolBinding": "JSONRPC",
+                "protocolBinding": binding,
                 "protocolVersion": "1.0",
             }
+            for binding in ("JSONRPC", "HTTP+JSON")
         ],
         "capabilities": {
             "streaming": True,
-            "pushNotifications": False,
+            "pushNotifications": True,
             "extendedAgentCard": False,
             "extensions": [card["capabilities"]["extensions"][0]],
         },
@@ -171,6 +190,102 @@ async def test_no_required_field_of_a_card_is_empty_however_little_the_agent_say
             "tags": ["craft"],
         }
     ]
+
+
+async def test_a_card_has_what_the_agent_declares_for_it() -> None:
+    async with await serving(Deployed(info=DECLARED)) as client:
+        card = (await client.get("/agents/declared/.well-known/agent-card.json")).json()
+        old = (await client.get("/agents/declared/v0.3/.well-known/agent-card.json")).json()
+    assert card["provider"] == {"organization": "Acme", "url": "https://acme.example"}
+    assert card["iconUrl"] == "https://acme.example/icon.png"
+    assert card["documentationUrl"] == "https://acme.example/docs"
+    assert (card["version"], card["skills"][0]["examples"]) == ("3.1", ["Do it."])
+    assert card["defaultInputModes"] == ["text/plain"]
+    assert card["defaultOutputModes"] == ["application/json"]
+    for key in ("provider", "iconUrl", "documentationUrl", "version", "defaultInputModes"):
+        assert old[key] == card[key]
+
+
+async def test_declared_skills_are_those_of_the_card() -> None:
+    skill = {"id": "sew", "name": "Sewing", "examples": ["Sew."], "output_modes": ["text/plain"]}
+    info = AgentInfo(name="x", description="y", card={"skills": [skill], "examples": ["No."]})
+    async with await serving(Deployed(info=info)) as client:
+        card = (await client.get("/agents/x/.well-known/agent-card.json")).json()
+    (shown,) = card["skills"]
+    assert (shown["id"], shown["examples"], shown["outputModes"]) == (
+        "sew",
+        ["Sew."],
+        ["text/plain"],
+    )
+
+
+NEW, OLD = {"supportedInterfaces"}, {"url", "protocolVersion", "preferredTransport"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "named", "expected"),
+    [
+        ("strict", None, NEW), ("strict", "1.0", NEW), ("strict", "0.3", OLD),
+        ("header", None, OLD), ("header", "1.0", NEW), ("header", "0.3", OLD),
+        ("merge", None, NEW | OLD), ("merge", "1.0", NEW | OLD), ("merge", "0.3", OLD),
+    ],
+)  # fmt: skip
+async def test_the_policy_decides_what_those_get_who_name_no_version(
+    policy: str, named: str | None, expected: set[str]
+) -> None:
+    async with await serving(Deployed(info=ECHO), card_compat=policy) as client:
+        for path in ("/agents/echo/.well-known/agent-card.json", "/.well-known/agent-card.json"):
+            by_header = await client.get(path, headers={"A2A-Version": named} if named else None)
+            by_query = await client.get(path, params={"A2A-Version": named} if named else None)
+            assert by_header.json() == by_query.json()
+            assert by_header.json().keys() & (NEW | OLD) == expected
+            assert "A2A-Version" in by_header.headers["vary"]
+
+
+async def test_a_merged_card_is_read_by_clients_of_both_generations() -> None:
+    async with await serving(Deployed(info=ECHO), card_compat="merge") as client:
+        body = (await client.get("/agents/echo/.well-known/agent-card.json")).json()
+        new = await A2ACardResolver(client, f"{BASE}/agents/echo").get_agent_card()
+    old = AgentCard03.model_validate(body)
+    assert old.url == new.supported_interfaces[0].url == f"{BASE}/agents/echo/a2a"
+    assert old.skills[0].id == new.skills[0].id == "echo"
+
+
+async def test_clients_of_0_3_have_a_card_of_their_own_whatever_the_policy(
+    client: httpx.AsyncClient,
+) -> None:
+    response = await client.get("/agents/echo/v0.3/.well-known/agent-card.json")
+    card = AgentCard03.model_validate(response.json())
+    assert (card.url, card.protocol_version) == (f"{BASE}/agents/echo/a2a", "0.3")
+    assert [i.transport for i in card.additional_interfaces or ()] == ["HTTP+JSON"]
+    assert card.capabilities.push_notifications
+    again = await client.get(
+        "/agents/echo/v0.3/.well-known/agent-card.json",
+        headers={"If-None-Match": response.headers["etag"]},
+    )
+    assert again.status_code == 304
+    assert (await client.get("/agents/nobody/v0.3/.well-known/agent-card.json")).status_code == 404
+
+
+async def test_the_catalogue_for_machines_has_every_agent_for_both_protocols(
+    client: httpx.AsyncClient,
+) -> None:
+    response = await client.get("/.well-known/ai-catalog.json")
+    assert response.headers["content-type"] == "application/ai-catalog+json"
+    catalog = response.json()
+    assert catalog["specVersion"] == "1.0"
+    entries = {e["identifier"]: e for e in catalog["entries"]}
+    assert len(entries) == len(catalog["entries"]) == 4
+    a2a = entries[f"{BASE}/agents/skilled/a2a"]
+    assert a2a["mediaType"] == "application/a2a-agent-card+json"
+    assert a2a["url"] == f"{BASE}/agents/skilled/.well-known/agent-card.json"
+    assert (a2a["displayName"], a2a["tags"]) == ("The Skilled", ["craft"])
+    mcp = entries[f"{BASE}/mcp/skilled"]
+    assert mcp["mediaType"] == "application/mcp-server-card+json"
+    assert mcp["data"]["remotes"] == [{"type": "streamable-http", "url": f"{BASE}/mcp/skilled"}]
+    tag = response.headers["etag"]
+    again = await client.get("/.well-known/ai-catalog.json", headers={"If-None-Match": tag})
+    assert again.status_code == 304
 
 
 async def test_the_official_resolver_reads_the_card_below_the_agents_address(
@@ -434,20 +549,13 @@ async def test_an_id_that_no_task_can_have_is_not_found(
         ("GetTaskPushNotificationConfig", {"taskId": "t", "id": "c"}),
         ("ListTaskPushNotificationConfigs", {"taskId": "t"}),
         ("DeleteTaskPushNotificationConfig", {"taskId": "t", "id": "c"}),
-        (
-            "SendMessage",
-            {
-                **HELLO,
-                "configuration": {"taskPushNotificationConfig": {"url": "https://example.com"}},
-            },
-        ),
     ],
 )
-async def test_push_notifications_are_not_supported_and_say_so(
+async def test_a_push_config_of_an_id_that_no_task_can_have_is_not_found(
     client: httpx.AsyncClient, method: str, params: object
 ) -> None:
     code, reason, _ = await error_of(client, call(method, params))
-    assert (code, reason) == (-32003, "PUSH_NOTIFICATION_NOT_SUPPORTED")
+    assert (code, reason) == (-32001, "TASK_NOT_FOUND")
 
 
 async def test_there_is_no_extended_card(client: httpx.AsyncClient) -> None:

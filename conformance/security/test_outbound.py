@@ -295,3 +295,19 @@ async def test_the_certificate_must_be_that_of_the_name_not_of_the_address(tmp_p
             await outbound.post(f"https://other.test:{receiver.port}/", b"{}", {})
     assert names == ["hooks.test", "other.test"]
     assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "fd00::1"])
+async def test_a_name_that_is_private_now_is_refused_when_it_is_vetted(address: str) -> None:
+    with pytest.raises(Refused, match="public addresses only"):
+        await Outbound(resolve=says(PUBLIC, address)).vet("https://hook.test/x")
+
+
+async def test_a_name_that_has_no_address_yet_passes_until_it_is_called() -> None:
+    async def unknown(_: str, __: int) -> Sequence[str]:
+        raise OSError("no such name")
+
+    outbound = Outbound(resolve=unknown)
+    assert (await outbound.vet("https://hook.test/x")).host == "hook.test"
+    with pytest.raises(OSError, match="no such name"):
+        await outbound.post("https://hook.test/x", b"", {})

@@ -26,6 +26,7 @@ from testkit.core import Core, has_vectors
 
 FRAGMENTS = {
     "queue.HELD", "fenced.HELD", "fenced.FENCE", "fenced.EVENTS", "fenced.CHECKPOINTS", "records.RUN_COLUMNS",
+    "push_configs.PUSHED",
 }  # fmt: skip
 """Parts of other statements."""
 

@@ -119,3 +119,8 @@ def test_the_readme_shows_the_table_as_it_is() -> None:
     shown, end, _ = rest.partition("<!-- /config -->")
     assert end, "README.md has no <!-- config --> … <!-- /config -->"
     assert shown.strip() == table()
+
+
+def test_an_unknown_policy_for_cards_is_refused() -> None:
+    with pytest.raises(Invalid, match="'loose', not one of strict, header, merge"):
+        Config(card_compat="loose")

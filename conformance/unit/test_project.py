@@ -231,3 +231,49 @@ def test_an_env_file_is_read_as_shells_read_it(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A='x # y'\nexport B=\"two words\"  # why\n# C=3\n", "utf-8")
     file = write(tmp_path, "langgraph.json", {"graphs": {}, "env": ".env"})
     assert read_project(file).env == {"A": "x # y", "B": "two words"}
+
+
+# --- cards ---------------------------------------------------------------------------------------
+
+CARD = """
+[agents.one]
+path = "./a.py:g"
+[agents.one.card]
+examples = ["Do it."]
+provider = { organization = "Acme", url = "https://acme.example" }
+[[agents.one.card.skills]]
+id = "sew"
+name = "Sewing"
+tags = ["craft"]
+"""
+
+
+def test_what_directories_are_told_of_an_agent_is_read(tmp_path: Path) -> None:
+    (source,) = read_project(write(tmp_path, "agenthub.toml", CARD)).sources
+    assert source.card["examples"] == ["Do it."]
+    assert source.card["provider"]["organization"] == "Acme"
+    assert source.card["skills"] == [{"id": "sew", "name": "Sewing", "tags": ["craft"]}]
+
+
+@pytest.mark.parametrize(
+    ("card", "sentence"),
+    [
+        ("colour = 1", "unknown colour"),
+        ("examples = 1", "examples is a list of texts"),
+        ("input_modes = [1]", "input_modes is a list of texts"),
+        ("icon_url = 1", "icon_url is a text"),
+        ("provider = { organization = 'Acme' }", "provider needs organization and url"),
+        ("provider = { organization = 'Acme', url = 1 }", "provider needs organization and url"),
+        ("skills = 1", "skills is a list of tables"),
+        ("skills = [{ id = 'a' }]", "a skill needs an id and a name"),
+        ("skills = [{ id = 'a', name = 'b', x = 1 }]", "unknown x"),
+        ("skills = [{ id = 'a', name = 'b', tags = 1 }]", "tags is a list of texts"),
+    ],
+)
+def test_a_card_that_cannot_be_read_is_refused_with_its_place(
+    tmp_path: Path, card: str, sentence: str
+) -> None:
+    body = f"[agents.one]\npath = './a.py:g'\n[agents.one.card]\n{card}"
+    message = refused(write(tmp_path, "agenthub.toml", body))
+    assert sentence in message
+    assert "agents.one" in message

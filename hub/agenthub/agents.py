@@ -17,13 +17,20 @@ from agenthub.json import Json, JsonObject
 
 NAME_LENGTH = 40
 TaskSupport: TypeAlias = Literal["forbidden", "optional", "required"]
+CARD_KEYS = frozenset(
+    {
+        "skills", "examples", "input_modes", "output_modes",
+        "provider", "icon_url", "documentation_url", "version",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo:
     """A deployed agent. Schemas are JSON Schema 2020-12; `output_keys` are the state keys that
     make up its output, or None when the whole value is the output. `drawing_inside` shows the insides
-    of subgraphs, too; `subgraphs` maps their namespaces to their schemas."""
+    of subgraphs, too; `subgraphs` maps their namespaces to their schemas. `card` is what the declaration
+    says for directories, with the keys of `CARD_KEYS`."""
 
     name: str
     description: str
@@ -40,6 +47,7 @@ class AgentInfo:
     environment: str = "default"
     code_version: str = ""
     skills: tuple[JsonObject, ...] = ()
+    card: JsonObject = field(default_factory=dict[str, Json])
     task: TaskSupport = "optional"
 
     @property

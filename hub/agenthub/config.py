@@ -33,6 +33,8 @@ LEAST: Final[Mapping[str, float]] = {
 }
 """The least value of a setting, where it is not 0."""
 
+CARD_COMPAT: Final = ("strict", "header", "merge")
+
 
 def _setting(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
@@ -62,6 +64,11 @@ class Config:
     )
     default_agent: str | None = _setting(
         None, "The agent whose card stands at the root; default: the only one, if there is one."
+    )
+    card_compat: str = _setting(
+        "strict",
+        "The A2A card of those who name no version: `strict` 1.0, `header` 0.3 as the specification has "
+        "it, or `merge` for one that old and new clients read.",
     )
     max_body_bytes: int = _setting(4 * 1024 * 1024, "Largest request body.")
     soft_deadline_seconds: float = _setting(
@@ -116,6 +123,10 @@ class Config:
             # `not >=` refuses what is no number at all, too
             if isinstance(value, (int, float)) and not least <= value < math.inf:
                 raise Invalid(f"{f.name} is {value}: it must be a number, {least} at least")
+        if self.card_compat not in CARD_COMPAT:
+            raise Invalid(
+                f"card_compat is {self.card_compat!r}, not one of {', '.join(CARD_COMPAT)}"
+            )
         if self.renew_seconds * 3 > self.lease_seconds - self.lease_margin_seconds + 1e-9:
             raise Invalid(
                 f"three renewals ({self.renew_seconds} s each) must fit into the lease less its margin "

@@ -180,6 +180,18 @@ class Deliveries:
         host = checked.netloc.decode("ascii").lower()
         return {"url": url, "host": host, "events": list(events)}
 
+    async def push_host(self, url: str) -> str:
+        """The host of a URL that is to be called when a task changes, once it is known to be public.
+
+        Raises:
+            Invalid: the URL cannot be called, or must not be.
+        """
+        try:
+            checked = await self.outbound.vet(url)
+        except Refused as refused:
+            raise Invalid(f"the push URL cannot be called: {refused}") from None
+        return checked.netloc.decode("ascii").lower()
+
     async def get(self, who: Principal, delivery_id: UUID) -> Delivery:
         """Raises `NotFound` for an unknown delivery."""
         delivery = await self.outbox.get(who.tenant, delivery_id)

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -106,6 +107,19 @@ class Outbound:
         if any(a in network for a in seen for network in self.networks if _same(a, network)):
             return True
         return all(_is_public(a) for a in seen)
+
+    async def vet(self, url: str) -> httpx.URL:
+        """`check`, and a look at the addresses that its host has now. A name that cannot be resolved
+        now passes: what counts is what it has when it is called.
+
+        Raises:
+            Refused: the URL or an address of its host must not be called.
+        """
+        parsed = self.check(url)
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._vetted(parsed)
+        return parsed
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Send a body.

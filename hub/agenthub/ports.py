@@ -19,6 +19,7 @@ from agenthub.agents import AgentInfo
 from agenthub.events import Event
 from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject
+from agenthub.pushes import PushConfig
 from agenthub.runs import (
     CancelAction,
     Multitask,
@@ -60,6 +61,7 @@ class NewRun:
     priority: int = 0
     idempotency_key: str | None = None
     request_hash: str = ""
+    push: PushConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,11 @@ from typing import Any, cast
 
 from dotenv import dotenv_values
 
-from agenthub.agents import TaskSupport, slug
+from agenthub.agents import CARD_KEYS, TaskSupport, slug
 from agenthub.errors import Invalid, NotFound
 
-AGENT_KEYS = {"path", "description", "environment", "task"}
+AGENT_KEYS = {"path", "description", "environment", "task", "card"}
+SKILL_KEYS = {"id", "name", "description", "tags", "examples", "input_modes", "output_modes"}
 TOP_KEYS = {"agents", "environments", "store", "http"}
 SURFACES = ("mcp", "a2a")
 CORS = {
@@ -44,6 +45,7 @@ class AgentSource:
     description: str | None = None
     environment: str = "default"
     task: TaskSupport = "optional"
+    card: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ def _from_toml(file: Path) -> Project:
                 description=fields.get("description"),
                 environment=fields.get("environment", "default"),
                 task=fields.get("task", "optional"),
+                card=_card(fields, where),
             )
         )
     http, ignored = _http(file.parent, body, file.name)
@@ -193,6 +196,40 @@ def _from_langgraph(file: Path) -> Project:
         ignored=(*sorted(others), *ignored),
         config_file=file,
     )
+
+
+def _card(agent: dict[str, Any], where: str) -> dict[str, Any]:
+    """What is said for directories: checked here, where the mistake can be named."""
+    card = _table(agent, "card", where)
+    where = f"card of {where}"
+    _only(card, set(CARD_KEYS), where)
+    _texts(card, where)
+    provider = _table(card, "provider", where)
+    if "provider" in card and (
+        set(provider) != {"organization", "url"}
+        or not all(isinstance(value, str) for value in provider.values())
+    ):
+        raise Invalid(f"{where}: provider needs organization and url")
+    skills: Any = card.get("skills", [])
+    if not isinstance(skills, list):
+        raise Invalid(f"{where}: skills is a list of tables")
+    for skill in cast("list[Any]", skills):
+        if not isinstance(skill, dict) or not {"id", "name"} <= set(cast("Any", skill)):
+            raise Invalid(f"{where}: a skill needs an id and a name")
+        _only(cast("dict[str, Any]", skill), SKILL_KEYS, f"a skill of the {where}")
+        _texts(cast("dict[str, Any]", skill), f"a skill of the {where}")
+    return card
+
+
+def _texts(body: Mapping[str, Any], where: str) -> None:
+    """Texts are texts, and lists of them are lists of texts."""
+    for key, value in body.items():
+        if key in ("examples", "input_modes", "output_modes", "tags"):
+            items = cast("list[Any]", value) if isinstance(value, list) else [None]
+            if not all(isinstance(item, str) for item in items):
+                raise Invalid(f"{where}: {key} is a list of texts")
+        elif key not in ("provider", "skills") and not isinstance(value, str):
+            raise Invalid(f"{where}: {key} is a text")
 
 
 def _http(root: Path, body: Mapping[str, Any], where: str) -> tuple[Http, list[str]]:

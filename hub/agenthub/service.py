@@ -19,7 +19,7 @@ from agenthub.agents import AgentInfo
 from agenthub.archive import Archive
 from agenthub.assistants import Assistants
 from agenthub.catalogue import Agents
-from agenthub.deliveries import Deliveries
+from agenthub.deliveries import DELIVERIES_TOPIC, Deliveries
 from agenthub.errors import Conflict, NotFound, UnknownInterrupt
 from agenthub.events import ENDED, VALUES, Event
 from agenthub.ids import new_id
@@ -36,8 +36,10 @@ from agenthub.ports import (
     work_topic,
 )
 from agenthub.principal import Principal
+from agenthub.pushes import PushConfig, PushConfigs
 from agenthub.runs import CancelAction, Multitask, Run, RunRequest, RunStatus, Task, TaskStatus
 from agenthub.scheduler import Crons
+from agenthub.sessions import SessionStore
 from agenthub.states import States
 from agenthub.stream import Streams
 from agenthub.thread_stream import ThreadPosition, ThreadSlice
@@ -68,16 +70,19 @@ class Start:
     request_hash: str = ""
     follow: bool = True
     fork: bool = False
+    push: PushConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """How an answer is handed in: when it may run, how soon, and under which idempotency key."""
+    """How an answer is handed in: when it may run, how soon, under which idempotency key, and who is
+    told of what the task comes to."""
 
     delay: timedelta = timedelta()
     priority: int = 0
     idempotency_key: str | None = None
     request_hash: str = ""
+    push: PushConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,8 @@ class Hub:
     items: VersionedItems
     crons: Crons
     deliveries: Deliveries
+    pushes: PushConfigs
+    sessions: SessionStore
 
     # --- starting and answering -----------------------------------------------------------------
 
@@ -125,6 +132,7 @@ class Hub:
             priority=start.priority,
             idempotency_key=start.idempotency_key,
             request_hash=start.request_hash,
+            push=start.push,
         )
         if start.follow:
             self.streams.tail.prepare(new.run_id)
@@ -181,6 +189,7 @@ class Hub:
             priority=how.priority,
             idempotency_key=how.idempotency_key,
             request_hash=how.request_hash,
+            push=how.push,
         )
         replayed = await self._replayed(new)
         if replayed is not None:
@@ -211,14 +220,24 @@ class Hub:
             return None
         return await self.runs.replayed(new.tenant, new.idempotency_key, new.request_hash)
 
+    async def made_by(self, who: Principal, key: str) -> Run | None:
+        """The run that was made under this idempotency key, if one was."""
+        return await self.runs.replayed(who.tenant, key, "")
+
     async def resume_task(
-        self, who: Principal, task_id: UUID, answer: Json, *, origin: JsonObject | None = None
+        self,
+        who: Principal,
+        task_id: UUID,
+        answer: Json,
+        *,
+        origin: JsonObject | None = None,
+        how: Submission | None = None,
     ) -> Run:
         """Answer the open questions of a task; as `resume`, and `Conflict` when it does not wait."""
         task = await self.task(who, task_id)
         if task.status != "input_required":
             raise Conflict(f"task {str(task_id)!r} is {task.status} and waits for no answer")
-        return await self.resume(who, task.thread_id, answer, origin=origin)
+        return await self.resume(who, task.thread_id, answer, origin=origin, how=how)
 
     async def enqueue(self, new: NewRun) -> Run:
         """Create a run that a use case has put together, and wake who is concerned."""
@@ -227,6 +246,8 @@ class Hub:
             # for those who follow the thread
             self.streams.tail.publish(run.thread_id, ())
             await self.doorbell.ring([work_topic(run.agent)])
+            if new.push is not None:
+                await self.doorbell.ring([DELIVERIES_TOPIC])
             if new.multitask in ("interrupt", "rollback"):
                 worker_id = await self.runs.executing(new.tenant, new.thread_id)
                 if worker_id is not None:

@@ -47,6 +47,7 @@ def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
             default_agent=config.default_agent,
             principal=principal,
             max_body_bytes=config.max_body_bytes,
+            card_compat=config.card_compat,
         ),
         Rest(
             hub,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from agenthub.catalogue import Agents
 from agenthub.clock import SystemClock
 from agenthub.config import Config
 from agenthub.deliveries import Deliveries
@@ -9,9 +12,13 @@ from agenthub.dispatcher import Dispatcher
 from agenthub.outbound import Outbound, networks
 from agenthub.ports import Doorbell, RunStore
 from agenthub.principal import DEFAULT_TENANT
+from agenthub.pushes import TaskNews
 from agenthub.signing import Signer, read_secret
+from agenthub_a2a.letters import TaskLetters
 from agenthub_postgres.database import Database
+from agenthub_postgres.events import PostgresEventLog
 from agenthub_postgres.outbox import PostgresOutbox
+from agenthub_postgres.push_configs import PostgresPushConfigs
 from agenthub_postgres.secrets import shared_secret
 from agenthub_rest.webhooks import RunLetters
 
@@ -19,7 +26,7 @@ SECRET = "webhook_secret"  # noqa: S105  # its name
 
 
 async def open_outgoing(
-    config: Config, db: Database, doorbell: Doorbell, runs: RunStore
+    config: Config, db: Database, doorbell: Doorbell, runs: RunStore, agents: Agents
 ) -> tuple[Deliveries, Dispatcher]:
     """The deliveries of a server, and what makes them while it is `running()`.
 
@@ -31,11 +38,14 @@ async def open_outgoing(
         timeout_seconds=config.delivery_timeout_seconds,
     )
     deliveries = Deliveries(outbox=PostgresOutbox(db), doorbell=doorbell, outbound=outbound)
+    pushes = TaskLetters(
+        runs=runs, log=PostgresEventLog(db), agents=agents, pushes=PostgresPushConfigs(db)
+    )
     dispatcher = Dispatcher(
         outbox=deliveries.outbox,
         sender=outbound,
         signer=Signer(await signing_secrets(config, db.dsn)),
-        letters={"run": RunLetters(runs)},
+        letters={"run": RunLetters(runs), **dict.fromkeys(get_args(TaskNews), pushes)},
         doorbell=doorbell,
         clock=SystemClock(),
         tenant=DEFAULT_TENANT,

@@ -36,8 +36,10 @@ from agenthub_postgres.crons import PostgresCrons
 from agenthub_postgres.database import Database, open_database
 from agenthub_postgres.events import PostgresEventLog
 from agenthub_postgres.items import PostgresItems, ensure_index
+from agenthub_postgres.mcp_sessions import PostgresSessions
 from agenthub_postgres.migrate import check_schema
 from agenthub_postgres.notifier import Notifier
+from agenthub_postgres.push_configs import PostgresPushConfigs
 from agenthub_postgres.queue import PostgresQueue
 from agenthub_postgres.runs import PostgresRuns
 from agenthub_postgres.threads import PostgresThreads
@@ -100,7 +102,7 @@ async def open_hub(config: Config) -> AsyncGenerator[Hub]:
         agents = Agents(PostgresCatalogue(db), wakeups.tail, tenant=DEFAULT_TENANT)
         assistants = Assistants(PostgresAssistants(db), agents, wakeups.tail, tenant=DEFAULT_TENANT)
         runs = PostgresRuns(db)
-        deliveries, dispatcher = await open_outgoing(config, db, wakeups.doorbell, runs)
+        deliveries, dispatcher = await open_outgoing(config, db, wakeups.doorbell, runs, agents)
         crons = Crons(
             store=PostgresCrons(db),
             doorbell=wakeups.doorbell,
@@ -121,6 +123,8 @@ async def open_hub(config: Config) -> AsyncGenerator[Hub]:
             items=PostgresItems(db),
             crons=crons,
             deliveries=deliveries,
+            pushes=PostgresPushConfigs(db),
+            sessions=PostgresSessions(db),
         )
         scheduler = Scheduler(
             store=crons.store,

@@ -15,11 +15,13 @@ CALL: Final = "agenthub.call"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The caller, the agent, and the key under which the call may be repeated."""
+    """The caller, the agent, the version that the client speaks, and the key under which the call may
+    be repeated."""
 
     who: Principal
     info: AgentInfo
     idempotency_key: str | None = None
+    version: str = "1.0"
 
     def put(self, context: ServerCallContext) -> None:
         """Attach it to a request's context; the binding's context builder does."""

@@ -1,29 +1,35 @@
-"""Agent cards: what the catalogue knows of an agent, as a strict A2A 1.0 card.
+"""Agent cards: what the catalogue knows of an agent, as a strict A2A 1.0 card, and as one of 0.3.
 
-No field of 0.3 is merged in: the schema of 1.0 forbids additional properties. REQUIRED fields are never
-empty, because signers and validators disagree about how to treat those.
+The schema of 1.0 forbids additional properties, and clients of 0.3 need some, so a card that both can
+read fits no schema: it is made only where an owner asks for it. REQUIRED fields are never empty, because
+signers and validators disagree about how to treat those.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Final
 
+from a2a.compat.v0_3.conversions import to_compat_agent_card
 from a2a.types.a2a_pb2 import (
     AgentCapabilities,
     AgentCard,
     AgentExtension,
     AgentInterface,
+    AgentProvider,
     AgentSkill,
 )
-from a2a.utils.constants import PROTOCOL_VERSION_1_0, TransportProtocol
+from a2a.utils.constants import (
+    PROTOCOL_VERSION_0_3,
+    PROTOCOL_VERSION_1_0,
+    TransportProtocol,
+)
 from a2a.utils.errors import ExtensionSupportRequiredError
 from a2a.utils.proto_utils import parse_lenient
 from google.protobuf.json_format import MessageToDict
 
 from agenthub.agents import AgentInfo
-from agenthub.json import JsonObject, dumps
+from agenthub.json import JsonObject
 from agenthub_a2a.parts import MODES
 
 GENERATION: Final = "https://agenthub.dev/ext/generation"
@@ -38,33 +44,57 @@ EXTENSIONS: Final = (
 )
 
 
-def agent_card(info: AgentInfo, base_url: str) -> AgentCard:
-    """The card of an agent that is reached under `base_url`."""
-    return AgentCard(
+def agent_card(info: AgentInfo, base_url: str, version: str = PROTOCOL_VERSION_1_0) -> AgentCard:
+    """The card of an agent that is reached under `base_url`, over interfaces of `version`."""
+    declared = info.card
+    card = AgentCard(
         name=info.title or info.name,
         description=_described(info),
-        version=info.code_version or "0",
+        version=declared.get("version") or info.code_version or "0",
         supported_interfaces=[
             AgentInterface(
                 url=f"{base_url}{agent_path(info.name)}",
-                protocol_binding=TransportProtocol.JSONRPC.value,
-                protocol_version=PROTOCOL_VERSION_1_0,
+                protocol_binding=binding.value,
+                protocol_version=version,
             )
+            for binding in (TransportProtocol.JSONRPC, TransportProtocol.HTTP_JSON)
         ],
         capabilities=AgentCapabilities(
             streaming=True,
-            push_notifications=False,
+            push_notifications=True,
             extended_agent_card=False,
             extensions=EXTENSIONS,
         ),
-        default_input_modes=MODES,
-        default_output_modes=MODES,
-        skills=[_skill(info, skill) for skill in info.skills or ({},)],
+        default_input_modes=declared.get("input_modes") or MODES,
+        default_output_modes=declared.get("output_modes") or MODES,
+        skills=[_skill(info, skill) for skill in info.skills or declared.get("skills") or ({},)],
     )
+    if "provider" in declared:
+        card.provider.CopyFrom(AgentProvider(**declared["provider"]))
+    for name in ("icon_url", "documentation_url"):
+        if name in declared:
+            setattr(card, name, declared[name])
+    return card
+
+
+def card_1_0(info: AgentInfo, base_url: str) -> JsonObject:
+    """The card as 1.0 has it."""
+    return MessageToDict(agent_card(info, base_url))
+
+
+def card_0_3(info: AgentInfo, base_url: str) -> JsonObject:
+    """The card as clients of 0.3 read it."""
+    converted = to_compat_agent_card(agent_card(info, base_url, PROTOCOL_VERSION_0_3))
+    return converted.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def card_merged(info: AgentInfo, base_url: str) -> JsonObject:
+    """A card that clients of both generations read."""
+    return {**card_0_3(info, base_url), **card_1_0(info, base_url)}
 
 
 def agent_path(name: str) -> str:
-    """Where the JSON-RPC interface of an agent is."""
+    """Where an agent is: JSON-RPC at this very address, HTTP+JSON below it."""
     return f"/agents/{name}/a2a"
 
 
@@ -73,10 +103,9 @@ def card_path(name: str) -> str:
     return f"/agents/{name}/.well-known/agent-card.json"
 
 
-def rendered(card: AgentCard) -> tuple[bytes, str]:
-    """The card as JSON, with its entity tag."""
-    body = dumps(MessageToDict(card))
-    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+def old_card_path(name: str) -> str:
+    """Where the card for clients of 0.3 is, whatever the policy."""
+    return f"/agents/{name}/v0.3/.well-known/agent-card.json"
 
 
 def require(extensions: Iterable[AgentExtension], requested: set[str]) -> None:
@@ -99,6 +128,9 @@ def _skill(info: AgentInfo, published: JsonObject) -> AgentSkill:
     skill.description = skill.description or _described(info)
     if not skill.tags:
         skill.tags.append("agent")
+    if not (skill.examples or info.skills or info.card.get("skills")):
+        # what is declared for the agent as a whole belongs to the one skill that it has
+        skill.examples.extend(info.card.get("examples") or ())
     return skill
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from a2a.server.request_handlers.response_helpers import build_error_response
+from a2a.utils.error_handlers import build_rest_error_payload
 from a2a.utils.errors import (
     A2AError,
     InternalError,
@@ -74,6 +75,16 @@ STATUS: Final[dict[type[HubError], int]] = {
     Unavailable: 503,
 }
 
+NAMES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "INVALID_ARGUMENT",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+"""The statuses as google.rpc names them."""
+
 
 def to_a2a(error: HubError) -> A2AError:
     """The A2A error for one of ours, with its code and details as metadata."""
@@ -108,6 +119,18 @@ def refusal(error: HubError) -> JSONResponse:
     described = InvalidRequestError(error.message) if status == 404 else to_a2a(error)
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(build_error_response(None, described), status, headers)
+
+
+def http_refusal(error: HubError) -> JSONResponse:
+    """The same over HTTP+JSON: an HTTP status, and a body that has its form."""
+    status = next((STATUS[c] for c in type(error).__mro__ if c in STATUS), 400)
+    if status == 400:
+        payload = build_rest_error_payload(to_a2a(error))
+    else:
+        body = {"code": status, "status": NAMES[status], "message": error.message}
+        payload = {"error": body}
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse(payload, status, headers)
 
 
 def _text(value: object) -> str:

@@ -14,15 +14,16 @@ from a2a.server.events import Event as A2AEvent
 from a2a.server.request_handlers.request_handler import RequestHandler
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import (
-    PushNotificationNotSupportedError,
     TaskNotCancelableError,
     UnsupportedOperationError,
 )
 from a2a.utils.task import apply_history_length, validate_history_length
 
 from agenthub.errors import Conflict, Invalid
+from agenthub.pushes import PushConfig
 from agenthub.runs import Run, Task
 from agenthub.service import Hub
+from agenthub_a2a import push
 from agenthub_a2a.call import Call
 from agenthub_a2a.card import EXTENSIONS, require
 from agenthub_a2a.convert import to_a2a_task
@@ -44,7 +45,8 @@ class Operations(RequestHandler):
     ) -> pb.Task:
         with translated(params):
             call = self._admitted(params, context)
-            task, run = await submit(self.hub, call, params.message)
+            told = await self._told(call, params)
+            task, run = await submit(self.hub, call, params.message, told)
             live = await opened(self.hub, call.info, task)
             if not params.configuration.return_immediately and task.status not in SETTLED:
                 task = await settled(self.hub, call.who, live, run, self._events(task, run))
@@ -56,7 +58,8 @@ class Operations(RequestHandler):
     ) -> AsyncGenerator[A2AEvent]:
         with translated(params):
             call = self._admitted(params, context)
-            task, run = await submit(self.hub, call, params.message)
+            told = await self._told(call, params)
+            task, run = await submit(self.hub, call, params.message, told)
             live = await opened(self.hub, call.info, task)
             snapshot = to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
             yield apply_history_length(snapshot, params.configuration)
@@ -116,22 +119,31 @@ class Operations(RequestHandler):
     async def on_create_task_push_notification_config(
         self, params: pb.TaskPushNotificationConfig, context: ServerCallContext
     ) -> pb.TaskPushNotificationConfig:
-        raise PushNotificationNotSupportedError
+        with translated(params):
+            return await push.create(self.hub, Call.of(context), params)
 
     async def on_get_task_push_notification_config(
         self, params: pb.GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> pb.TaskPushNotificationConfig:
-        raise PushNotificationNotSupportedError
+        call = Call.of(context)
+        checked = params
+        if call.version == "0.3" and not params.id:
+            # REQUIRED in 1.0 alone: before, a task's first config could be asked for without it
+            checked = pb.GetTaskPushNotificationConfigRequest(task_id=params.task_id, id="any")
+        with translated(checked):
+            return await push.get(self.hub, call, params)
 
     async def on_list_task_push_notification_configs(
         self, params: pb.ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> pb.ListTaskPushNotificationConfigsResponse:
-        raise PushNotificationNotSupportedError
+        with translated(params):
+            return await push.list_(self.hub, Call.of(context), params.task_id)
 
     async def on_delete_task_push_notification_config(
         self, params: pb.DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        raise PushNotificationNotSupportedError
+        with translated(params):
+            await push.delete(self.hub, Call.of(context), params)
 
     async def on_get_extended_agent_card(
         self, params: pb.GetExtendedAgentCardRequest, context: ServerCallContext
@@ -142,11 +154,15 @@ class Operations(RequestHandler):
         """Check what concerns the message as such."""
         validate_history_length(params.configuration)
         require(self.extensions, context.requested_extensions)
-        if params.configuration.HasField("task_push_notification_config"):
-            raise PushNotificationNotSupportedError
         if params.message.role != pb.Role.ROLE_USER:
             raise Invalid("a message to an agent has the role ROLE_USER")
         return Call.of(context)
+
+    async def _told(self, call: Call, params: pb.SendMessageRequest) -> PushConfig | None:
+        """Who is to be told of the task, if the message says so."""
+        if not params.configuration.HasField("task_push_notification_config"):
+            return None
+        return await push.read(self.hub, call, params.configuration.task_push_notification_config)
 
     async def _shown(self, call: Call, task: Task) -> pb.Task:
         live = await opened(self.hub, call.info, task)

@@ -1,73 +1,41 @@
-"""The JSON-RPC binding: what must be settled before the SDK's dispatcher may see a request.
+"""The JSON-RPC binding: what must be settled before an SDK's dispatcher may see a request.
 
-The body is bounded while it streams in, parsed strictly, and enum values are checked, which protobuf's
-parser would drop. Version: method names differ between 0.3 and 1.0, so a request without A2A-Version
-is taken by its method's name as 1.0 (the SDK would refuse it); one that names another version is refused.
+Clients of 0.3 use the same address; their methods have other names, and the SDK's adapter speaks to
+the same operations for them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from typing import Final, cast
 
+from a2a.compat.v0_3 import conversions
+from a2a.compat.v0_3 import types as v03
+from a2a.compat.v0_3.jsonrpc_adapter import JSONRPC03Adapter
 from a2a.server.context import ServerCallContext
 from a2a.server.jsonrpc_models import JSONParseError, JSONRPCError
 from a2a.server.request_handlers.response_helpers import build_error_response
-from a2a.server.routes.common import DefaultServerCallContextBuilder
 from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
 from a2a.types.a2a_pb2 import ListTasksRequest
-from a2a.utils.constants import PROTOCOL_VERSION_1_0, VERSION_HEADER
 from a2a.utils.errors import (
     A2AError,
     ContentTypeNotSupportedError,
     InvalidParamsError,
-    VersionNotSupportedError,
+    InvalidRequestError,
 )
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseError
 from google.protobuf.message import Message
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from agenthub.errors import HubError, TooLarge
+from agenthub.errors import HubError
 from agenthub.json import Json, JsonObject, loads
-from agenthub.principal import Principal
-from agenthub_a2a.call import Call
 from agenthub_a2a.enums import unknown_enum
 from agenthub_a2a.errors import refusal
 from agenthub_a2a.handler import Operations
+from agenthub_a2a.receive import Context, Intake, Received, is_json
 
-SPOKEN: Final = re.compile(r"1\.0(\.\d+)?")
-
-
-class Received(Request):
-    """A request whose body has been read and whose caller is known."""
-
-    def __init__(self, request: Request, body: Json, call: Call) -> None:
-        super().__init__(request.scope, request.receive)
-        self.content = body
-        self.call = call
-
-    async def json(self) -> Json:
-        """The body; the dispatcher asks for it."""
-        return self.content
-
-
-class Context(DefaultServerCallContextBuilder):
-    """The SDK's context, with the call and the version that the request means."""
-
-    def build(self, request: Request) -> ServerCallContext:
-        assert isinstance(request, Received)
-        context = super().build(request)
-        request.call.put(context)
-        said = request.headers.get(VERSION_HEADER) or request.query_params.get(VERSION_HEADER) or ""
-        if said and not SPOKEN.fullmatch(said.strip()):
-            raise VersionNotSupportedError(
-                f"A2A version {said!r} is not supported; this server speaks {PROTOCOL_VERSION_1_0}"
-            )
-        # the SDK compares this with its own version, by major number only
-        context.state["headers"][VERSION_HEADER.lower()] = PROTOCOL_VERSION_1_0
-        return context
+OLD_METHODS: Final = cast("dict[str, type[BaseModel]]", JSONRPC03Adapter.METHOD_TO_MODEL)
 
 
 class Dispatcher(JsonRpcDispatcher):
@@ -84,30 +52,18 @@ class Dispatcher(JsonRpcDispatcher):
 class JsonRpc:
     """The endpoint of all agents."""
 
-    def __init__(
-        self,
-        operations: Operations,
-        *,
-        principal: Callable[[Request], Principal],
-        max_body_bytes: int,
-    ) -> None:
-        self.operations = operations
-        self.principal = principal
-        self.max_body_bytes = max_body_bytes
+    def __init__(self, operations: Operations, intake: Intake) -> None:
+        self.intake = intake
         self.dispatcher = Dispatcher(operations, Context())
+        self.old = JSONRPC03Adapter(operations, Context())
 
     async def endpoint(self, request: Request) -> Response:
         """Answer a POST."""
         try:
-            call = Call(
-                who=self.principal(request),
-                info=self.operations.hub.agent(request.path_params["name"]),
-                idempotency_key=request.headers.get("idempotency-key"),
-            )
-            if not _is_json(request.headers.get("content-type", "")):
-                # also keeps web pages out, which may post anything else to localhost
+            call = self.intake.call(request)
+            if not is_json(request):
                 return _error(ContentTypeNotSupportedError("send application/json"), status=415)
-            raw = await _bounded(request, self.max_body_bytes)
+            raw = await self.intake.read(request)
         except HubError as error:
             return refusal(error)
         except ClientDisconnect:
@@ -116,27 +72,40 @@ class JsonRpc:
             body = loads(raw)
         except ValueError as error:
             return _error(JSONParseError(message=f"the body is not valid JSON: {error}"))
+        method = _method(body)
+        if method in OLD_METHODS:
+            call = self.intake.call(request, "0.3")
+            return await self._old(Received(request, raw, body, call), method, body)
         if (problem := _misnamed(body)) is not None:
             return problem
-        return await self.dispatcher.handle_requests(Received(request, body, call))
+        return await self.dispatcher.handle_requests(Received(request, raw, body, call))
+
+    async def _old(self, request: Received, method: str, body: JsonObject) -> Response:
+        """Answer a method of 0.3, once its parameters are known to be readable: the adapter would
+        take what is wrong with them for an internal failure, or for no request at all."""
+        id = body.get("id")
+        try:
+            read = OLD_METHODS[method].model_validate(body)
+            if isinstance(read, (v03.SendMessageRequest, v03.SendStreamingMessageRequest)):
+                conversions.to_core_send_message_request(cast("v03.SendMessageRequest", read))
+        except ValidationError as wrong:
+            first = wrong.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            kind = InvalidParamsError if place.startswith("params") else InvalidRequestError
+            return _error(kind(f"{place}: {first['msg']}"), id=id)
+        except (ValueError, TypeError, LookupError, ParseError) as wrong:
+            return _error(InvalidParamsError(f"the message cannot be read: {wrong}"), id=id)
+        echoed = id if isinstance(id, (str, int)) else None
+        return await self.old.handle_request(  # pyright: ignore[reportUnknownMemberType]  # a bare dict
+            request_id=echoed, method=method, body=body, request=request
+        )
 
 
-async def _bounded(request: Request, limit: int) -> bytes:
-    """The body, read no further than it may be long.
-
-    Raises:
-        TooLarge: it is longer.
-    """
-    too_large = TooLarge(f"the body is larger than {limit} bytes")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
+def _method(body: Json) -> str:
+    if not isinstance(body, dict):
+        return ""
+    method = cast("JsonObject", body).get("method")
+    return method if isinstance(method, str) else ""
 
 
 def _misnamed(body: Json) -> Response | None:
@@ -144,19 +113,14 @@ def _misnamed(body: Json) -> Response | None:
     if not isinstance(body, dict):
         return None
     request = cast("JsonObject", body)
-    method, params = request.get("method"), request.get("params")
-    if not isinstance(method, str) or not isinstance(params, dict):
+    params = request.get("params")
+    if not isinstance(params, dict):
         return None
-    expected = JsonRpcDispatcher.METHOD_TO_MODEL.get(method)
+    expected = JsonRpcDispatcher.METHOD_TO_MODEL.get(_method(request))
     if expected is None or not issubclass(expected, Message):
         return None
     wrong = unknown_enum(expected, cast("JsonObject", params))
     return None if wrong is None else _error(InvalidParamsError(wrong), id=request.get("id"))
-
-
-def _is_json(content_type: str) -> bool:
-    essence = content_type.split(";")[0].strip().lower()
-    return essence == "application/json" or essence.endswith("+json")
 
 
 def _error(error: A2AError | JSONRPCError, *, id: Json = None, status: int = 200) -> JSONResponse:

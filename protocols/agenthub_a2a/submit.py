@@ -15,8 +15,9 @@ from a2a.types.a2a_pb2 import Message
 from a2a.utils.errors import UnsupportedOperationError
 
 from agenthub.errors import Invalid, NotFound
+from agenthub.pushes import PushConfig
 from agenthub.runs import Run, RunRequest, Task
-from agenthub.service import Hub, Start
+from agenthub.service import Hub, Start, Submission
 from agenthub_a2a.call import Call
 from agenthub_a2a.convert import first_input, origin_of
 from agenthub_a2a.follow import TERMINAL
@@ -25,10 +26,12 @@ from agenthub_a2a.questions import answers
 KEY_LENGTH: Final = 255
 
 
-async def submit(hub: Hub, call: Call, message: Message) -> tuple[Task, Run]:
+async def submit(
+    hub: Hub, call: Call, message: Message, push: PushConfig | None = None
+) -> tuple[Task, Run]:
     """Start or carry on a task; returns it as it then stands, and its latest run."""
     if message.task_id:
-        return await _answer(hub, call, message)
+        return await _answer(hub, call, message, push)
     start = Start(
         agent=call.info.name,
         request=RunRequest(input=first_input(call.info, message)),
@@ -40,6 +43,7 @@ async def submit(hub: Hub, call: Call, message: Message) -> tuple[Task, Run]:
         origin=origin_of(message),
         idempotency_key=_scoped_key(call),
         request_hash=_fingerprint(message),
+        push=push,
     )
     run = await hub.start(call.who, start)
     if run.status == "pending" and not run.attempts:
@@ -49,7 +53,9 @@ async def submit(hub: Hub, call: Call, message: Message) -> tuple[Task, Run]:
     return task, task.runs[-1]
 
 
-async def _answer(hub: Hub, call: Call, message: Message) -> tuple[Task, Run]:
+async def _answer(
+    hub: Hub, call: Call, message: Message, push: PushConfig | None
+) -> tuple[Task, Run]:
     task = await own_task(hub, call, message.task_id)
     if message.context_id not in ("", str(task.thread_id)):
         raise Invalid(
@@ -66,7 +72,9 @@ async def _answer(hub: Hub, call: Call, message: Message) -> tuple[Task, Run]:
         )
     answer = answers(message, task.interrupts)
     origin = origin_of(message)
-    run = await hub.resume_task(call.who, task.task_id, answer, origin=origin)
+    run = await hub.resume_task(
+        call.who, task.task_id, answer, origin=origin, how=Submission(push=push)
+    )
     return (
         replace(
             task,
@@ -86,7 +94,7 @@ async def own_task(hub: Hub, call: Call, id: str) -> Task:
         task = await hub.task(call.who, UUID(id))
     except ValueError:
         raise unknown from None
-    if task.agent != call.info.name:
+    if task.agent != call.info.name or task.subject != call.who.subject:
         raise unknown
     return task
 

@@ -14,7 +14,7 @@ from agenthub.events import ENDED, ended
 from agenthub.json import text
 from agenthub.ports import Cancelled
 from agenthub.runs import CancelAction
-from agenthub_postgres import outbox
+from agenthub_postgres import outbox, push_configs
 from agenthub_postgres.checkpoints import ROLL_BACK
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import RUN_COLUMNS, request_of, run_of
@@ -56,6 +56,7 @@ update threads t set open_runs = t.open_runs - 1, updated_at = now(), interrupts
 
 CANCEL_TASK = """
 update tasks set status = 'canceled', updated_at = now() where tenant_id = $1 and task_id = $2
+returning push_configs is not null as told
 """
 
 PROMOTE = """
@@ -117,7 +118,8 @@ async def cancel(
     if action == "rollback" and run.attempts:
         await connection.execute(ROLL_BACK, tenant, [str(run_id)], [str(run.thread_id)])
     await connection.execute(LEAVE_THREAD, tenant, run.thread_id, run_id if run.attempts else None)
-    await connection.execute(CANCEL_TASK, tenant, run.task_id)
+    if await connection.fetchval(CANCEL_TASK, tenant, run.task_id):
+        await push_configs.tell(connection, tenant, run.task_id, run_id, "task.ended")
     await outbox.put_run(connection, tenant, run_id, request_of(row))
     await connection.execute(PROMOTE, tenant, run.thread_id)
     return Cancelled(run=run, ended=True)
@@ -138,4 +140,5 @@ async def close_task(
     body = pack(ended(last["run_id"], "interrupted", error=error))
     await connection.execute(LOG_END, tenant, task_id, last["run_id"], last["epoch"], ENDED, body)
     await connection.execute(FORGET_QUESTIONS, tenant, waiting["thread_id"])
+    await push_configs.tell(connection, tenant, task_id, last["run_id"], "task.canceled")
     return True

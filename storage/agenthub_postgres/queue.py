@@ -17,7 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 from agenthub.events import ENDED, ended
 from agenthub.json import loads, text
 from agenthub.ports import Claimed, Lease, Renewal
-from agenthub_postgres import outbox, thread_ttl, threads
+from agenthub_postgres import outbox, push_configs, thread_ttl, threads
 from agenthub_postgres.cancellation import PROMOTE
 from agenthub_postgres.database import Database
 from agenthub_postgres.payload import pack
@@ -136,9 +136,10 @@ insert into events (tenant_id, task_id, seq, run_id, epoch, kind, data)
 select $1, $2, coalesce(max(e.seq), 0) + 1, $3, $4, $5, $6 from events e where e.tenant_id = $1 and e.task_id = $2
 """
 
-FAIL_TASK = (
-    "update tasks set status = 'failed', updated_at = now() where tenant_id = $1 and task_id = $2"
-)
+FAIL_TASK = """
+update tasks set status = 'failed', updated_at = now() where tenant_id = $1 and task_id = $2
+returning push_configs is not null as told
+"""
 
 LEAVE_THREAD = """
 update threads t set open_runs = t.open_runs - 1, last_run = $3, updated_at = now(), interrupts = '{}',
@@ -222,7 +223,10 @@ class PostgresQueue:
             await connection.execute(
                 LOG_END, self.tenant, row["task_id"], run_id, epoch, ENDED, body
             )
-            await connection.execute(FAIL_TASK, self.tenant, row["task_id"])
+            if await connection.fetchval(FAIL_TASK, self.tenant, row["task_id"]):
+                await push_configs.tell(
+                    connection, self.tenant, row["task_id"], run_id, "task.ended"
+                )
             await outbox.put_run(connection, self.tenant, run_id, request_of(gone))
             await connection.execute(LEAVE_THREAD, self.tenant, row["thread_id"], run_id)
             return await promote(connection, self.tenant, row["thread_id"])

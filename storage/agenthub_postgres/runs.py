@@ -23,6 +23,7 @@ from agenthub.runs import CancelAction, Run, RunStatus, Task, TaskStatus
 from agenthub_postgres import cancellation
 from agenthub_postgres.database import Database
 from agenthub_postgres.payload import pack
+from agenthub_postgres.push_configs import PUSHED
 from agenthub_postgres.records import RUN_COLUMNS, run_of
 
 IDEMPOTENCY_HOURS = 24
@@ -72,17 +73,29 @@ with made as (
     cross join lateral (select case when $5 = 'resume' then place.open_task else $3 end as task_id) task
   returning {RUN_COLUMNS}
 ), fresh as (
-  insert into tasks (tenant_id, task_id, thread_id, agent, subject)
-  select r.tenant_id, r.task_id, r.thread_id, r.agent, r.subject from run r where r.kind = 'input'
+  insert into tasks (tenant_id, task_id, thread_id, agent, subject, push_configs)
+  select r.tenant_id, r.task_id, r.thread_id, r.agent, r.subject, $21::jsonb from run r where r.kind = 'input'
+  returning tenant_id, task_id, push_configs
 ), carried_on as (
-  update tasks t set status = 'working', updated_at = now()
+  update tasks t
+     set status = 'working', updated_at = now(),
+         push_configs = case when $21::jsonb is null then t.push_configs
+                             else coalesce(t.push_configs, '{{}}') || $21::jsonb end
    where $5 = 'resume' and t.tenant_id = $1 and t.task_id = (select task_id from run)
+  returning t.tenant_id, t.task_id, t.push_configs
 ), superseded as (
   -- a new input takes the place of a question that was never answered
   update tasks t set status = 'canceled', updated_at = now()
    where $5 = 'input' and t.tenant_id = $1 and t.task_id = (select open_task from place)
      and t.status = 'input_required'
-), keyed as (
+  returning t.tenant_id, t.task_id, t.push_configs
+), telling as (
+  select f.tenant_id, f.task_id, $3 as run_id, f.push_configs, 'task.working' as kind from fresh f
+   union all
+  select c.tenant_id, c.task_id, $3, c.push_configs, 'task.working' from carried_on c
+   union all
+  select s.tenant_id, s.task_id, s.task_id, s.push_configs, 'task.canceled' from superseded s
+){PUSHED}, keyed as (
   -- no `on conflict`: a key that is taken must undo the whole statement
   insert into idempotency (tenant_id, key, request_hash, run_id, expires_at)
   select $1, $18::text, $19, r.run_id, now() + make_interval(hours => $20) from run r where $18::text is not null
@@ -347,4 +360,5 @@ def arguments(new: NewRun) -> tuple[object, ...]:
         new.idempotency_key,
         new.request_hash,
         IDEMPOTENCY_HOURS,
+        None if new.push is None else text({new.push.config_id: new.push.to_json()}),
     )

@@ -1,0 +1,64 @@
+"""Environments of their own for programs that must not share ours, from locks with hashes.
+
+Each is made once and kept by the content of its lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache"
+UV = Path(sys.executable).with_name("uv")
+
+
+class Unreachable(Exception):
+    """The packages could not be fetched: PyPI does not answer from here."""
+
+
+def environment(name: str) -> Path:
+    """The folder of programs of an environment with what `hub/locks/NAME.txt` says.
+
+    Raises:
+        Unreachable: it has to be made, and PyPI cannot be reached.
+    """
+    lock = ROOT / "hub" / "locks" / f"{name}.txt"
+    content = lock.read_bytes() + sys.version.encode()
+    folder = CACHE / name / sha256(content).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not (folder / "installed").exists():
+            _install(lock, folder / "venv")
+            (folder / "installed").touch()
+    return folder / "venv" / "bin"
+
+
+def _install(lock: Path, venv: Path) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name[:6] != "PYTHON"}
+    inherited.pop("VIRTUAL_ENV", None)
+    shutil.rmtree(venv, ignore_errors=True)
+    make = [UV, "venv", "--quiet", "--python", sys.executable, venv]
+    subprocess.run(make, check=True, env=inherited)
+    install = [UV, "--system-certs", "pip", "install", "--quiet", "--require-hashes"]
+    done = subprocess.run(
+        [*install, "--python", venv / "bin" / "python", "-r", lock],
+        check=False,
+        env=inherited,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode and _offline(done.stderr):
+        raise Unreachable(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+
+
+def _offline(stderr: str) -> bool:
+    signs = ("(Connect)", "dns error", "timed out", "network was disabled")
+    return any(sign in stderr for sign in signs)
