@@ -19,7 +19,7 @@ from asyncpg.transaction import Transaction
 from agenthub.errors import LeaseLost
 from agenthub.events import Event
 from agenthub.ports import Claimed
-from agenthub_postgres import fenced, queue, runs
+from agenthub_postgres import fenced, locks, queue, runs
 from agenthub_postgres.batch import Batch
 from agenthub_postgres.database import connect
 from agenthub_postgres.writer import Entry
@@ -218,7 +218,7 @@ async def a_create_waits_for_the_finish_and_is_ready(core: Core) -> None:
     first = await core.create()
     claimed = await core.claim_one()
     async with held(core) as (connection, transaction):
-        await connection.execute(runs.LOCK_THREAD, core.tenant, first.thread_id)
+        await connection.execute(locks.THREAD, core.tenant, first.thread_id)
         finishing = begin(core.finish(claimed))
         assert await waits(core, finishing)
         creating = begin(core.create(first.thread_id))

@@ -15,7 +15,7 @@ from agenthub.errors import Conflict, Invalid
 from agenthub.json import text
 from agenthub.runs import Run
 from agenthub.threads import Thread
-from agenthub_postgres import storage_sizes, thread_ttl
+from agenthub_postgres import locks, storage_sizes, thread_ttl
 from agenthub_postgres.checkpoints import COPY_THREAD, ROLL_BACK
 from agenthub_postgres.database import Database
 from agenthub_postgres.records import RUN_COLUMNS, run_of, thread_of
@@ -94,14 +94,6 @@ GET = """
 select t.*, r.output, r.error from threads t
   left join runs r on r.tenant_id = t.tenant_id and r.run_id = t.last_run
  where t.tenant_id = $1 and t.thread_id = $2
-"""
-
-LOCK_THREAD = """
--- the thread before its run; no key update: as in create
-select t.thread_id, t.interrupts, t.open_task from threads t
- where t.tenant_id = $1
-   and t.thread_id = (select r.thread_id from runs r where r.tenant_id = $1 and r.run_id = $2)
-   for no key update
 """
 
 DELETE_RUN = """
@@ -194,7 +186,7 @@ class PostgresArchive:
 
     async def delete_run(self, tenant: str, run_id: UUID) -> bool:
         async with self.db.transaction() as connection:
-            thread = await connection.fetchrow(LOCK_THREAD, tenant, run_id)
+            thread = await connection.fetchrow(locks.THREAD_OF_RUN, tenant, run_id)
             if thread is None:
                 return False
             gone = await connection.fetchrow(DELETE_RUN, tenant, run_id)

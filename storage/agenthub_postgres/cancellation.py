@@ -14,16 +14,11 @@ from agenthub.events import ENDED, ended
 from agenthub.json import text
 from agenthub.ports import Cancelled
 from agenthub.runs import CancelAction
-from agenthub_postgres import outbox, push_configs
+from agenthub_postgres import locks, outbox, push_configs
 from agenthub_postgres.checkpoints import ROLL_BACK
+from agenthub_postgres.events import LOG_END
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import RUN_COLUMNS, request_of, run_of
-
-LOCK_THREAD = """
--- the thread first, always; no key update as in create
-select t.thread_id from threads t join runs r using (tenant_id, thread_id)
- where r.tenant_id = $1 and r.run_id = $2 for no key update of t
-"""
 
 ASK = f"""
 update runs r set cancel_action = $3, updated_at = now()
@@ -39,11 +34,6 @@ with old as materialized (
 update runs r set status = 'interrupted', ready = false, error = $3::jsonb, ended_at = now(), updated_at = now()
   from old where r.tenant_id = old.tenant_id and r.run_id = old.run_id
 returning {RUN_COLUMNS}, old.ready as was_ready, r.request
-"""
-
-LOG_END = """
-insert into events (tenant_id, task_id, seq, run_id, epoch, kind, data)
-select $1, $2, coalesce(max(e.seq), 0) + 1, $3, $4, $5, $6 from events e where e.tenant_id = $1 and e.task_id = $2
 """
 
 LEAVE_THREAD = """
@@ -101,7 +91,7 @@ async def cancel(
     reason: str,
 ) -> Cancelled | None:
     """Cancel a run; None when it is not open."""
-    await connection.fetch(LOCK_THREAD, tenant, run_id)
+    await connection.fetch(locks.THREAD_OF_RUN, tenant, run_id)
     asked = await connection.fetchrow(ASK, tenant, run_id, action)
     if asked is not None:
         return Cancelled(run=run_of(asked), ended=False, worker_id=asked["worker_id"])

@@ -32,7 +32,7 @@ from agenthub.ids import new_id
 from agenthub.json import dumps, loads, text
 from agenthub.ports import NewRun
 from agenthub.runs import Run, RunRequest
-from agenthub_postgres import cancellation, runs
+from agenthub_postgres import cancellation, locks, runs
 from agenthub_postgres.database import Database
 from agenthub_postgres.payload import pack, unpack
 from agenthub_postgres.records import run_of
@@ -102,11 +102,6 @@ select cron_id, thread_id from crons where tenant_id = $1 and due_at <= coalesce
 NEXT = """
 select due_at - coalesce($2, now()) as wait from crons
  where tenant_id = $1 and due_at > coalesce($2, now()) order by due_at limit 1
-"""
-
-LOCK_THREAD = """
--- the thread before the cron, always; no key update: as in the creation of a run
-select open_runs, agent from threads where tenant_id = $1 and thread_id = $2 for no key update
 """
 
 LOCK_DUE = """
@@ -224,7 +219,7 @@ class PostgresCrons:
         now = self.clock() if self.clock else None
         async with self.db.transaction() as connection:
             if due.thread_id is not None:
-                await connection.fetch(LOCK_THREAD, tenant, due.thread_id)
+                await connection.fetch(locks.THREAD, tenant, due.thread_id)
             row = await connection.fetchrow(LOCK_DUE, tenant, due.cron_id, now)
             # one that was moved to another thread meanwhile is taken up with that thread's lock
             if row is None or row["thread_id"] != due.thread_id:
@@ -234,7 +229,7 @@ class PostgresCrons:
     async def run_now(self, cron: Cron) -> Fired | None:
         async with self.db.transaction() as connection:
             if cron.thread_id is not None:
-                await connection.fetch(LOCK_THREAD, cron.tenant, cron.thread_id)
+                await connection.fetch(locks.THREAD, cron.tenant, cron.thread_id)
             row = await connection.fetchrow(LOCK, cron.tenant, cron.cron_id)
             if row is None:
                 return None
@@ -282,7 +277,7 @@ async def _start(connection: _Connection, cron: Cron) -> Fired | str:
     row = await connection.fetchrow(runs.CREATE, *runs.arguments(new))
     if row is not None:
         return Fired(run_of(row))
-    thread = await connection.fetchrow(LOCK_THREAD, new.tenant, new.thread_id)
+    thread = await connection.fetchrow(locks.THREAD, new.tenant, new.thread_id)
     if thread is None:
         return f"there is no thread {str(new.thread_id)!r}"
     if thread["agent"] not in (None, new.agent):

@@ -44,6 +44,12 @@ select {RUN_COLUMNS} from runs r
  order by r.created_at desc limit 8
 """
 
+LOG_END = """
+-- for an end that no worker writes; under the thread's lock, and no attempt of the task is under way
+insert into events (tenant_id, task_id, seq, run_id, epoch, kind, data)
+select $1, $2, coalesce(max(e.seq), 0) + 1, $3, $4, $5, $6 from events e where e.tenant_id = $1 and e.task_id = $2
+"""
+
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 

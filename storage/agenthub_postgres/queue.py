@@ -17,9 +17,10 @@ from asyncpg.pool import PoolConnectionProxy
 from agenthub.events import ENDED, ended
 from agenthub.json import loads, text
 from agenthub.ports import Claimed, Lease, Renewal
-from agenthub_postgres import outbox, push_configs, thread_ttl, threads
+from agenthub_postgres import locks, outbox, push_configs, thread_ttl, threads
 from agenthub_postgres.cancellation import PROMOTE
 from agenthub_postgres.database import Database
+from agenthub_postgres.events import LOG_END
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import request_of
 
@@ -119,21 +120,11 @@ select run_id, thread_id, task_id, worker_id from runs
  order by run_id limit $2
 """
 
-LOCK_THREAD = """
--- the thread before the run; no key update as in create
-select 1 from threads where tenant_id = $1 and thread_id = $2 for no key update
-"""
-
 GIVE_UP = """
 update runs r set status = 'error', ready = false, failures = r.failures + 1, error = $3::jsonb,
        lease_expires_at = null, ended_at = now(), updated_at = now()
  where r.tenant_id = $1 and r.run_id = $2 and r.status = 'running' and r.lease_expires_at < now()
 returning r.epoch, r.request
-"""
-
-LOG_END = """
-insert into events (tenant_id, task_id, seq, run_id, epoch, kind, data)
-select $1, $2, coalesce(max(e.seq), 0) + 1, $3, $4, $5, $6 from events e where e.tenant_id = $1 and e.task_id = $2
 """
 
 FAIL_TASK = """
@@ -214,7 +205,7 @@ class PostgresQueue:
             "died or stalled while they executed it",
         }
         async with self.db.transaction() as connection:
-            await connection.fetch(LOCK_THREAD, self.tenant, row["thread_id"])
+            await connection.fetch(locks.THREAD, self.tenant, row["thread_id"])
             gone = await connection.fetchrow(GIVE_UP, self.tenant, run_id, text(error))
             if gone is None:
                 return []
@@ -235,7 +226,7 @@ class PostgresQueue:
         agents: list[str] = []
         for row in await self.db.fetch(HEADLESS, self.tenant):
             async with self.db.transaction() as connection:
-                await connection.fetch(LOCK_THREAD, self.tenant, row["thread_id"])
+                await connection.fetch(locks.THREAD, self.tenant, row["thread_id"])
                 agents += await promote(connection, self.tenant, row["thread_id"])
         for row in await self.db.fetch(OLD_EPHEMERAL, self.tenant, ephemeral_ttl):
             async with self.db.transaction() as connection:

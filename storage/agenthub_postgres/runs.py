@@ -20,7 +20,7 @@ from agenthub.interrupts import unknown
 from agenthub.json import dumps, loads, text
 from agenthub.ports import Cancelled, NewRun
 from agenthub.runs import CancelAction, Run, RunStatus, Task, TaskStatus
-from agenthub_postgres import cancellation
+from agenthub_postgres import cancellation, locks
 from agenthub_postgres.database import Database
 from agenthub_postgres.payload import pack
 from agenthub_postgres.push_configs import PUSHED
@@ -105,11 +105,6 @@ select * from run
 
 THREAD = """
 select agent, open_runs, interrupts, open_task from threads where tenant_id = $1 and thread_id = $2
-"""
-
-LOCK_THREAD = """
--- no key update: as in create
-select open_runs from threads where tenant_id = $1 and thread_id = $2 for no key update
 """
 
 OPEN_RUNS = """
@@ -249,7 +244,7 @@ class PostgresRuns:
     async def _displace(self, new: NewRun, action: CancelAction) -> Run:
         """Cancel what is open on the thread and queue the new run behind it, in one transaction."""
         async with self.db.transaction() as connection:
-            await connection.fetch(LOCK_THREAD, new.tenant, new.thread_id)
+            await connection.fetch(locks.THREAD, new.tenant, new.thread_id)
             for row in await connection.fetch(OPEN_RUNS, new.tenant, new.thread_id):
                 await cancellation.cancel(
                     connection, new.tenant, row["run_id"], action, "superseded by a new run"

@@ -21,11 +21,11 @@ from asyncpg import Connection, DeadlockDetectedError, PostgresError, Record
 from agenthub.errors import LeaseLost
 from agenthub.events import Event
 from agenthub.ports import CheckpointRow, CheckpointView, Claimed, Finish, Lease, Tail, WritesRow
-from agenthub_postgres import fenced
+from agenthub_postgres import fenced, locks
 from agenthub_postgres.batch import Batch, FinishRow
 from agenthub_postgres.checkpoints import ROLL_BACK
 from agenthub_postgres.database import BROKEN, Database, connect
-from agenthub_postgres.queue import LOCK_THREAD, promote
+from agenthub_postgres.queue import promote
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ class GroupWriter:
                 # snapshot. `tidy` would find it too, but nobody should wait for that.
                 tenant = batch.tenant_of(row["run_id"])
                 async with connection.transaction():
-                    await connection.fetch(LOCK_THREAD, tenant, row["thread_id"])
+                    await connection.fetch(locks.THREAD, tenant, row["thread_id"])
                     result[row["run_id"]] = await promote(connection, tenant, row["thread_id"])
                     await connection.execute(
                         fenced.RECONSIDER, tenant, row["thread_id"], row["task_id"]
