@@ -31,11 +31,15 @@ check: $(STAMP) ## the same without slow tests
 	@conformance/check --fast
 
 lock: $(STAMP) ## pin the newest allowed versions anew in hub/locks
-	@rm -f hub/locks/dev.txt hub/locks/server.txt hub/locks/base.txt hub/locks/uv.txt
+	@rm -f hub/locks/dev.txt hub/locks/server.txt hub/locks/base.txt hub/locks/uv.txt \
+	  hub/locks/langgraph-dev.txt hub/locks/schemathesis.txt
 	@$(COMPILE) pyproject.toml --extra server --extra embedded --group dev -o hub/locks/dev.txt
 	@$(COMPILE) pyproject.toml -c hub/locks/dev.txt --extra server --extra embedded -o hub/locks/server.txt
 	@$(COMPILE) pyproject.toml -c hub/locks/dev.txt -o hub/locks/base.txt
 	@printf 'uv\nhatchling\neditables\n' | $(COMPILE) - -c hub/locks/dev.txt -o hub/locks/uv.txt
+	@{ echo 'langgraph-cli[inmem]'; sed -nE 's/^((langgraph|langchain-core)==[^ ;]+).*/\1/p' hub/locks/dev.txt; } | \
+	  $(COMPILE) - -o hub/locks/langgraph-dev.txt
+	@echo schemathesis | $(COMPILE) - -o hub/locks/schemathesis.txt
 	@! grep -nE '://|^-|file:|\.whl' hub/locks/*.txt || { echo 'A lock names an address or a path.'; exit 1; }
 	@wc -l hub/locks/*.txt
 

@@ -11,6 +11,7 @@ import pytest
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 
+from agenthub.agents import AgentInfo
 from agenthub.project import AgentSource, Project, read_project
 from agenthub_langgraph.discovery import Discovered, discover, graph_of
 
@@ -207,3 +208,14 @@ def test_a_graph_a_builder_and_a_factory_of_them_are_agents(obj: Any) -> None:
 def test_anything_else_is_refused_with_a_reason(obj: Any, reason: str) -> None:
     with pytest.raises(TypeError, match=reason):
         graph_of(obj)
+
+
+def test_what_is_declared_for_a_card_is_published_with_the_agent(tmp_path: Path) -> None:
+    (tmp_path / "carded.py").write_text(FLOW.format(name="carded"))
+    source = AgentSource(
+        file=str(tmp_path / "carded.py"), object="carded", card={"examples": ["Do it."]}
+    )
+    found = discover(Project(root=tmp_path, sources=(source,)), "default")
+    (info,) = found.infos
+    assert info.card == {"examples": ["Do it."]}
+    assert AgentInfo.from_json(info.to_json()) == info

@@ -70,7 +70,8 @@ async def test_namespaces_are_listed_by_prefix_suffix_and_depth(hub_url: str) ->
             await client.store.put_item(ns, key="k", value={})
 
         async def found(**how: Any) -> Any:
-            return await client.store.list_namespaces(prefix=[top], **how)
+            listed: Any = await client.store.list_namespaces(prefix=[top], **how)
+            return listed["namespaces"]
 
         assert await found() == [[top, "a", "x"], [top, "a", "y"], [top, "b", "x"]]
         assert await found(suffix=["x"]) == [[top, "a", "x"], [top, "b", "x"]]

@@ -53,9 +53,10 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
     demo.add_argument("--port", type=int, help="port to listen on (default: a free one)")
     with suppress(ImportError):  # a worker's environment has no tables, and no need of them
-        from agenthub_server.cli import remote
+        from agenthub_server.cli import conformance, remote
 
         remote.add_commands(commands)
+        conformance.add_command(commands)
     return top
 
 
@@ -114,6 +115,10 @@ def _run(args: argparse.Namespace) -> int:
             from agenthub_server.cli import remote
 
             return remote.run(config, args)
+        case "conformance":
+            from agenthub_server.cli import conformance
+
+            return conformance.run(config, args)
         case _:
             from agenthub_server.cli import demo
 

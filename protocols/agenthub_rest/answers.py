@@ -163,3 +163,7 @@ class FoundItemAnswer(ItemAnswer):
 
 class FoundItemsAnswer(Answer):
     items: list[FoundItemAnswer]
+
+
+class NamespacesAnswer(Answer):
+    namespaces: list[list[str]]

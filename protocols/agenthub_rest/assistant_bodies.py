@@ -46,12 +46,18 @@ class AssistantCount(Body):
     metadata: JsonObject | None = None
 
 
+AssistantField = Literal[
+    "assistant_id", "graph_id", "name", "description", "config", "context", "created_at",
+    "updated_at", "metadata", "version",
+]  # fmt: skip
+
+
 class AssistantSearch(AssistantCount):
     limit: Limit = 10
     offset: Offset = 0
     sort_by: SortBy = "name"
     sort_order: Order = "asc"
-    select: list[str] | None = None
+    select: list[AssistantField] | None = None
 
 
 class AssistantVersions(Body):

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from agenthub.agents import AgentInfo
 from agenthub.archive import RunQuery
 from agenthub.assistants import Assistant, AssistantChange, AssistantDraft, AssistantQuery
-from agenthub.errors import Conflict, NotFound
+from agenthub.errors import Conflict, Invalid, NotFound
 from agenthub.ids import parse_id
 from agenthub.json import JsonObject, dumps
 from agenthub_rest import render
@@ -27,7 +27,7 @@ from agenthub_rest.assistant_bodies import (
     Settings,
 )
 from agenthub_rest.errors import JsonResponse
-from agenthub_rest.reading import flag, read
+from agenthub_rest.reading import flag, is_digits, read
 
 MOST_CANCELLED = 1000
 
@@ -156,7 +156,10 @@ class Assistants(Api):
 
     async def graph(self, request: Request) -> Response:
         info = await self._agent(request)
-        deep = request.query_params.get("xray", "false").lower() not in ("false", "0", "")
+        xray = request.query_params.get("xray", "").lower()
+        if xray not in ("", "true", "false") and not is_digits(xray):
+            raise Invalid(f"xray={xray[:40]!r} is not true, false or a number of levels")
+        deep = xray not in ("false", "0", "")
         return JsonResponse(dumps(info.drawing_inside if deep else info.drawing))
 
     async def subgraphs(self, request: Request) -> Response:

@@ -91,7 +91,9 @@ def _as_message(whole: JsonObject) -> JsonObject:
         }
         for c in whole.get("tool_call_chunks") or ()
     ]
-    return {**whole, "type": "ai", "tool_calls": calls or whole.get("tool_calls") or []}
+    # what only pieces have
+    kept = {k: v for k, v in whole.items() if k not in ("tool_call_chunks", "chunk_position")}
+    return {**kept, "type": "ai", "tool_calls": calls or whole.get("tool_calls") or []}
 
 
 def _args(text: str | None) -> Json:

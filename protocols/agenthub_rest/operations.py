@@ -275,7 +275,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         STORE, "Search items", store_bodies.ItemSearch, a.FoundItemsAnswer
     ),
     ("POST", "/store/namespaces"): Operation(
-        STORE, "List namespaces", store_bodies.NamespaceSearch, "list"
+        STORE, "List namespaces", store_bodies.NamespaceSearch, a.NamespacesAnswer
     ),
     ("GET", "/ok"): Operation(SYSTEM, "Whether the server is well", query={"check_db": FLAG}),
     ("GET", "/info"): Operation(SYSTEM, "What the server is"),

@@ -100,14 +100,15 @@ def _by_step(interrupts: Sequence[Interrupt]) -> dict[str, list[Any]]:
 
 
 def assistant(a: Assistant) -> JsonObject:
-    """An assistant at one of its versions."""
+    """An assistant at one of its versions. What it is told has two names, and both show it."""
+    told = a.context or a.config.get("configurable") or {}
     return {
         "assistant_id": str(a.assistant_id),
         "graph_id": a.agent,
         "name": a.name,
         "description": a.description,
-        "config": a.config,
-        "context": a.context,
+        "config": {**a.config, "configurable": told} if told else a.config,
+        "context": told,
         "metadata": a.metadata,
         "version": a.version,
         "created_at": a.created_at,

@@ -139,7 +139,7 @@ class Store(Api):
             limit=body.limit,
             offset=body.offset,
         )
-        return JsonResponse(dumps([list(ns) for ns in found]))
+        return JsonResponse(dumps({"namespaces": [list(ns) for ns in found]}))
 
 
 def _minutes(ttl: float | None) -> timedelta | None:

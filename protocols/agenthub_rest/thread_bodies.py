@@ -69,13 +69,19 @@ class ThreadCount(Body):
     status: ThreadStatus | None = None
 
 
+ThreadField = Literal[
+    "thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "config", "status",
+    "values", "interrupts", "error",
+]  # fmt: skip
+
+
 class ThreadSearch(ThreadCount):
     ids: list[Id] | None = Field(default=None, max_length=1000)
     limit: Limit = 10
     offset: Offset = 0
     sort_by: ThreadOrder = "created_at"
     sort_order: Order = "desc"
-    select: list[str] | None = None
+    select: list[ThreadField] | None = None
     extract: Annotated[dict[str, Path], Field(max_length=MOST_PATHS)] | None = None
 
 
