@@ -6,6 +6,8 @@ import asyncio
 
 import asyncpg
 
+from agenthub.ports import CheckpointView, Claimed
+from agenthub.threads import StepView
 from testkit.core import LEASE, Core
 from testkit.waiting import eventually
 
@@ -35,6 +37,8 @@ async def test_a_run_reads_no_more_than_its_own_rows(core: Core) -> None:
         await core.queue.renew([c.lease for c in claimed], lease=LEASE)
         await asyncio.gather(*(core.checkpoint(c) for c in claimed))
         await asyncio.gather(*(core.append(c, 1) for c in claimed))
+        # what is next at a checkpoint that is stored already
+        await asyncio.gather(*(core.writer.put_view(c.lease, _view(c)) for c in claimed))
         await core.reap()
         await asyncio.gather(*(core.finish(c) for c in claimed))
     # a connection reports what it has read when it goes
@@ -45,6 +49,13 @@ async def test_a_run_reads_no_more_than_its_own_rows(core: Core) -> None:
     finally:
         await watch.close()
     assert read / (ROUNDS * BATCH) <= MOST_ENTRIES_PER_RUN
+
+
+def _view(claimed: Claimed) -> CheckpointView:
+    step = StepView(id="1", name="next")
+    return CheckpointView(
+        thread_id=str(claimed.thread_id), ns="", checkpoint_id="c1", steps=(step,)
+    )
 
 
 async def _alone(watch: asyncpg.Connection[asyncpg.Record]) -> bool:

@@ -82,11 +82,18 @@ CHECKPOINTS = """, blobs as (
      set channel = excluded.channel, type = excluded.type, data = excluded.data, epoch = excluded.epoch
 ), views as (
   -- of checkpoints that are there already; those of this very statement bring theirs along
-  update checkpoints c set steps = v.steps::jsonb
+  -- an insert that always meets a conflict: an update would be joined by walking through the table
+  insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, body, metadata, steps)
+  select c.tenant_id, c.thread_id, c.ns, c.checkpoint_id, c.body, c.metadata, v.steps::jsonb
     from unnest($36::uuid[], $37::text[], $38::text[], $39::text[], $40::text[])
       as v(run_id, thread_id, ns, checkpoint_id, steps)
     join fence f on f.run_id = v.run_id
-   where c.tenant_id = f.tenant_id and c.thread_id = v.thread_id and c.ns = v.ns and c.checkpoint_id = v.checkpoint_id
+   cross join lateral (
+     select * from checkpoints c
+      where c.tenant_id = f.tenant_id and c.thread_id = v.thread_id and c.ns = v.ns
+        and c.checkpoint_id = v.checkpoint_id
+     offset 0) c
+      on conflict (tenant_id, thread_id, ns, checkpoint_id) do update set steps = excluded.steps
 )"""
 
 APPEND = FENCE + EVENTS + "\nselect run_id from fence"
