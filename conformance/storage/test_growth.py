@@ -13,7 +13,7 @@ from testkit.waiting import eventually
 
 ROUNDS = 40
 BATCH = 10
-MOST_ENTRIES_PER_RUN = 40
+MOST_ENTRIES_PER_RUN = 30
 """Index entries that a run's statements read: some look-ups, and its part of each claim and reap.
 A statement that walks through the tenant reads hundreds."""
 
