@@ -48,7 +48,7 @@ async def test_a_cron_is_created_and_shown_as_the_agent_server_does(hub_url: str
     end = datetime(2090, 1, 1, tzinfo=UTC)
     async with rest(hub_url) as client, http(hub_url) as raw:
         cron = await made(client, metadata={"m": 1}, end_time=end, timezone="Europe/Berlin")
-        (assistant,) = await client.assistants.search(graph_id="plus")
+        assistant = await client.assistants.get("plus")
         assert await fetched(raw, cron) == cron
         await client.crons.delete(cron["cron_id"])
     assert cron["assistant_id"] == assistant["assistant_id"]
