@@ -125,7 +125,9 @@ class CoreMachine(RuleBasedStateMachine):
         assert multitask == "enqueue" or not thread.line
         if thread.questions:
             assert thread.open_task is not None
-            self.tasks[thread.open_task].status = "canceled"
+            # one that has an answer in line goes on; its own end tells what becomes of it
+            if all(self.runs[r].task_id != thread.open_task for r in thread.line):
+                self.tasks[thread.open_task].status = "canceled"
         self.tasks[run.run_id] = ModelTask()
         thread.questions = set()
         thread.open_task = run.run_id
