@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import logging
 import sys
@@ -24,6 +23,7 @@ from langgraph.pregel import Pregel
 from langgraph.store.base import IndexConfig, TTLConfig
 
 from agenthub.agents import AgentInfo, slug
+from agenthub.importing import module_of
 from agenthub.project import AgentSource, Project
 from agenthub_langgraph.describe import describe
 
@@ -79,12 +79,12 @@ def _index(project: Project) -> IndexConfig | None:
     index = dict(project.index)
     file, _, name = str(index["embed"]).rpartition(":")
     if file.endswith(".py"):
-        index["embed"] = getattr(_module(file), name)
+        index["embed"] = getattr(module_of(file), name)
     return cast("IndexConfig", index)
 
 
 def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:
-    module = _module(source.file)
+    module = module_of(source.file)
     if source.object is None:
         found = list(_members(module))
         if not found:
@@ -146,33 +146,6 @@ def graph_of(obj: Any) -> AnyGraph:
             return graph_of(made)
         raise TypeError(f"the factory returned {type(made).__name__}, not a graph")  # pyright: ignore[reportUnknownArgumentType]
     raise TypeError(f"{type(obj).__name__} is not an agent: a graph, an @entrypoint or a factory")
-
-
-def _module(file: str) -> ModuleType:
-    if not file.endswith(".py"):
-        return importlib.import_module(file)
-    path = Path(file)
-    name = path.stem
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == file:
-        # another file of the project imported it: a second copy would have agents of its own
-        return loaded
-    if loaded is not None or name in sys.stdlib_module_names:
-        # `types.py` is a fine name for a file, but not for a module
-        name = f"{name}_{hashlib.sha256(file.encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    # user code pickles and resolves annotations by module name
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        # whoever imports it must fail as well, and not find one half of it
-        sys.modules.pop(name, None)
-        raise
-    return module
 
 
 def _version(file: str) -> str:

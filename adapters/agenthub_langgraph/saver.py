@@ -9,7 +9,6 @@ returns when it is queued, and the run's finish, queued behind it, fails if it d
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -29,6 +28,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from agenthub.chance import chance
 from agenthub.errors import LeaseLost
 from agenthub.json import loads, without_nul
 from agenthub.ports import (
@@ -63,7 +63,7 @@ class HubSaver(BaseCheckpointSaver[str]):
     def get_next_version(self, current: str | None, channel: None) -> str:
         """Versions rise, and carry a random part: two forks may not give two values one version."""
         number = 0 if current is None else int(str(current).split(".")[0])
-        return f"{number + 1:032}.{random.random():016}"  # noqa: S311  # no secret
+        return f"{number + 1:032}.{chance():016}"
 
     async def settle(self) -> None:
         """Wait until everything that was put can be read."""

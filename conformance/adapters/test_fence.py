@@ -139,7 +139,11 @@ async def test_a_fenced_out_worker_does_not_get_beyond_the_next_node(
     async with asyncio.timeout(10):
         assert await stolen.run() == []
     assert theft.ran in ([0, 1, 2], [0, 1, 2, 3])
-    assert set(theft.ran[3:]) <= set(theft.cancelled)
+    if theft.cancelled != [STOLEN_AT]:
+        assert theft.cancelled == theft.ran[3:]
+    else:
+        # an event that was under way found the theft while it was being made
+        assert theft.ran == [0, 1, 2]
     await _is_untouched(core, claimed, theft)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import random
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any, TypedDict
 from uuid import uuid4
@@ -76,6 +77,14 @@ async def test_checkpoints_under_a_lease_are_those_of_its_run(core: Core) -> Non
     await saver.adelete_for_runs([str(saver.lease.run_id)])
     assert await saver.aget_tuple(at(thread)) is None
     assert await core.value("select count(*) from checkpoint_blobs") == 0
+
+
+async def test_an_agent_that_seeds_chance_does_not_give_two_values_one_version(core: Core) -> None:
+    saver, versions = hub_saver(core), list[str]()
+    for _ in range(2):
+        random.seed(42)
+        versions.append(saver.get_next_version(None, None))
+    assert versions[0] != versions[1]
 
 
 async def test_a_thread_is_not_pruned_under_a_running_run(core: Core) -> None:

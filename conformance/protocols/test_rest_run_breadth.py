@@ -10,6 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
+from agenthub import service
 from protocols.rest_client import http, joined, named, refused, rest, stream_of
 from testkit.waiting import eventually
 
@@ -119,6 +120,28 @@ async def test_some_runs_of_a_thread_are_cancelled_together(hub_url: str) -> Non
         await client.runs.cancel(id_, runs[2]["run_id"], wait=True)
         with pytest.raises(NotFoundError, match="no open run"):
             await client.runs.cancel_many(thread_id=id_, run_ids=[runs[0]["run_id"]])
+
+
+async def test_all_open_runs_are_cancelled_however_many_are_read_at_a_time(
+    hub_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CANCELLED_AT_ONCE", 2)
+    async with rest(hub_url) as client:
+        threads = [(await client.threads.create())["thread_id"] for _ in range(2)]
+        runs = [
+            await client.runs.create(thread, "wait_for_ever", input={})
+            for thread in threads
+            for _ in range(4)
+        ]
+        for first in (runs[0], runs[4]):
+            await running(client, first)
+        await client.runs.cancel_many(status="all")
+
+        async def over() -> bool:
+            found = [await client.runs.get(r["thread_id"], r["run_id"]) for r in runs]
+            return all(run["status"] == "interrupted" for run in found)
+
+        await eventually(over)
 
 
 @pytest.mark.parametrize(

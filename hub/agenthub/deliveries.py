@@ -6,7 +6,6 @@ another one has done since. It is made at least once, and its id tells a receive
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -213,8 +212,3 @@ class Deliveries:
             raise Conflict(f"delivery {str(delivery_id)!r} {how}: only others can be driven again")
         await self.doorbell.ring([DELIVERIES_TOPIC])
         return driven
-
-
-def chance() -> float:
-    """Spreads retries."""
-    return random.random()  # noqa: S311  # not a secret

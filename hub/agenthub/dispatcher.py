@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import httpx
 
+from agenthub.chance import chance
 from agenthub.clock import Clock
 from agenthub.deliveries import (
     DELIVERIES_TOPIC,
@@ -26,7 +27,6 @@ from agenthub.deliveries import (
     Outbox,
     Verdict,
     backoff,
-    chance,
 )
 from agenthub.outbound import Refused, Reply
 from agenthub.ports import Doorbell

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -77,6 +77,11 @@ class Project:
     def environments(self) -> list[str]:
         """The environments that agents run in, by name."""
         return sorted({s.environment for s in self.sources}) or ["default"]
+
+    def fill(self, variables: MutableMapping[str, str]) -> None:
+        """Add the project's variables; those that are set already stay."""
+        for name, value in self.env.items():
+            variables.setdefault(name, value)
 
     def of(self, environment: str) -> tuple[AgentSource, ...]:
         """The agents of one environment."""

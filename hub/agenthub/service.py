@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from agenthub import thread_stream, updating
 from agenthub.agents import AgentInfo
-from agenthub.archive import Archive
+from agenthub.archive import Archive, RunQuery
 from agenthub.assistants import Assistants
 from agenthub.catalogue import Agents
 from agenthub.deliveries import DELIVERIES_TOPIC, Deliveries
@@ -44,6 +44,10 @@ from agenthub.states import States
 from agenthub.stream import Streams
 from agenthub.thread_stream import ThreadPosition, ThreadSlice
 from agenthub.threads import StateUpdate, Thread, ThreadState
+
+OPEN: Final[tuple[RunStatus, ...]] = ("pending", "running")
+CANCELLED_AT_ONCE: Final = 1000
+"""Runs that are read at a time to be cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +319,32 @@ class Hub:
             raise NotFound(f"run {str(run_id)!r} has already ended with status {run.status!r}")
         await self._after_cancel(cancelled)
         return cancelled.run
+
+    async def cancel_runs(
+        self,
+        who: Principal,
+        query: RunQuery,
+        *,
+        action: CancelAction = "interrupt",
+        reason: str = "cancelled by request",
+    ) -> Sequence[Run]:
+        """Cancel the open runs that match, however many; returns them as each then stood."""
+        status = tuple(s for s in query.status if s in OPEN) or OPEN
+        asked: set[UUID] = set()
+        cancelled: list[Run] = []
+        while True:
+            # those that were asked to end are found again until they have
+            limit = CANCELLED_AT_ONCE + len(asked)
+            found = await self.archive.runs(who.tenant, replace(query, status=status, limit=limit))
+            # the last to come is the first to go, so that none begins meanwhile
+            for run in (r for r in found if r.run_id not in asked):
+                asked.add(run.run_id)
+                with suppress(NotFound):  # it has ended meanwhile
+                    cancelled.append(
+                        await self.cancel_run(who, run.run_id, action=action, reason=reason)
+                    )
+            if len(found) < limit:
+                return cancelled
 
     async def cancel_task(
         self, who: Principal, task_id: UUID, *, reason: str = "cancelled by request"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from agenthub.attempt import Attempt, Engine
+from agenthub.chance import spread
 from agenthub.clock import Clock
 from agenthub.config import Config
 from agenthub.deliveries import DELIVERIES_TOPIC
@@ -91,7 +91,7 @@ class Worker:
         topics = [work_topic(agent) for agent in self.agents]
         while True:
             # jitter: idle workers do not poll in step
-            timeout = self.config.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311  # not a secret
+            timeout = self.config.poll_seconds * spread(0.75, 1.25)
             await self.doorbell.wait(topics, timeout=timeout)
             self._look.set()
 
@@ -212,7 +212,7 @@ class Worker:
             except Exception as failed:  # the database is away: the next round is soon enough
                 log.warning("cannot reap: %s", failed or type(failed).__name__)
             rounds += 1
-            await self.clock.sleep(self.config.reap_seconds * random.uniform(0.75, 1.0))  # noqa: S311
+            await self.clock.sleep(self.config.reap_seconds * spread(0.75, 1.0))
 
     # --- leaving --------------------------------------------------------------------------------
 

@@ -6,16 +6,14 @@ sees the hub's requests too, as users of the Agent Server know it (agent-server.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agenthub.errors import Invalid
+from agenthub.importing import module_of
 from agenthub.project import Project
 
 OURS = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
@@ -34,7 +32,7 @@ def load(project: Project | None) -> Starlette | None:
     if str(project.root) not in sys.path:
         sys.path.insert(0, str(project.root))
     try:
-        app = getattr(_module(file), name)
+        app = getattr(module_of(file), name)
     except Exception as error:  # whatever its code raises
         raise Invalid(f"http.app {project.http.app!r} cannot be loaded: {error}") from error
     if not isinstance(app, Starlette):
@@ -63,15 +61,3 @@ class Beside:
 
 def _is_ours(route: BaseRoute) -> bool:
     return getattr(route, "path", None) in OURS
-
-
-def _module(file: str) -> object:
-    if not file.endswith(".py"):
-        return importlib.import_module(file)
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module

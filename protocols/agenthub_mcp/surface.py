@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -30,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agenthub.background import in_background
 from agenthub.catalogue import Agents
+from agenthub.chance import spread
 from agenthub.errors import NotFound, Unavailable
 from agenthub.principal import DEFAULT_TENANT
 from agenthub.service import Hub
@@ -141,7 +141,7 @@ class Mcp:
         """Remove what old sessions have left, for ever, a little at a time."""
         while True:
             # not all replicas in the same moment
-            await asyncio.sleep(SWEEP_SECONDS * (0.5 + random.random()))  # noqa: S311
+            await asyncio.sleep(SWEEP_SECONDS * spread(0.5, 1.5))
             try:
                 while await self.hub.sessions.sweep(DEFAULT_TENANT, limit=SWEPT) == SWEPT:
                     pass

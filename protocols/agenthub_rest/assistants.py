@@ -12,7 +12,7 @@ from starlette.routing import Route
 from agenthub.agents import AgentInfo
 from agenthub.archive import RunQuery
 from agenthub.assistants import Assistant, AssistantChange, AssistantDraft, AssistantQuery
-from agenthub.errors import Conflict, Invalid, NotFound
+from agenthub.errors import Conflict, Invalid
 from agenthub.ids import parse_id
 from agenthub.json import JsonObject, dumps
 from agenthub_rest import render
@@ -28,8 +28,6 @@ from agenthub_rest.assistant_bodies import (
 )
 from agenthub_rest.errors import JsonResponse
 from agenthub_rest.reading import flag, is_digits, read
-
-MOST_CANCELLED = 1000
 
 
 class Assistants(Api):
@@ -101,15 +99,8 @@ class Assistants(Api):
     async def delete(self, request: Request) -> Response:
         who, hub = self.who(request), self.hub
         gone = await hub.assistants.delete(who, _name(request))
-        open_ = RunQuery(
-            assistant_id=gone.assistant_id, status=("pending", "running"), limit=MOST_CANCELLED
-        )
-        cancelled = await hub.archive.runs(who.tenant, open_)
-        for run in cancelled:
-            try:
-                await hub.cancel_run(who, run.run_id, reason="the assistant was deleted")
-            except NotFound:  # it has ended meanwhile
-                continue
+        its = RunQuery(assistant_id=gone.assistant_id)
+        cancelled = await hub.cancel_runs(who, its, reason="the assistant was deleted")
         if flag(request, "delete_threads"):
             await asyncio.gather(*(hub.wait(who, run) for run in cancelled))
             for thread_id in await hub.archive.threads_of(who.tenant, gone.assistant_id):

@@ -5,7 +5,6 @@ Streams: `streams`. A run can be read by its id alone, and searched for across t
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 from starlette.exceptions import HTTPException
@@ -17,7 +16,7 @@ from agenthub.archive import RunQuery
 from agenthub.errors import Invalid, NotFound
 from agenthub.ids import parse_id
 from agenthub.json import dumps
-from agenthub.runs import CancelAction, Run, RunStatus
+from agenthub.runs import CancelAction, Run
 from agenthub_rest import render, waiting
 from agenthub_rest.api import Api, location, paged, path_of, selected
 from agenthub_rest.bodies import RunBatch, RunCreate, RunsCancel, RunSearch
@@ -26,7 +25,6 @@ from agenthub_rest.reading import flag, number, read
 from agenthub_rest.submit import submit
 
 STATUSES = ("pending", "running", "success", "error", "timeout", "interrupted")
-MOST_CANCELLED = 1000
 VERBS = frozenset({"wait", "stream", "batch", "cancel", "search", "count", "crons"})
 """What stands where a run's id would."""
 
@@ -179,26 +177,12 @@ class Runs(Api):
     async def cancel_many(self, request: Request) -> Response:
         body = await read(request, RunsCancel, self.max_body_bytes)
         who, action = self.who(request), _action(request)
-        wanted: tuple[RunStatus, ...] = ("pending", "running")
-        if body.status in ("pending", "running"):
-            wanted = (body.status,)
         query = RunQuery(
             thread_id=None if body.thread_id is None else parse_id(body.thread_id, "thread id"),
             run_ids=[parse_id(i, "run id") for i in body.run_ids] or None,
-            status=wanted,
-            limit=MOST_CANCELLED,
+            status=(body.status,) if body.status in ("pending", "running") else (),
         )
-        cancelled = 0
-        while found := await self.hub.archive.runs(who.tenant, query):
-            # the last to come is the first to go, so that none begins meanwhile
-            for run in found:
-                with suppress(NotFound):  # it has ended meanwhile
-                    await self.hub.cancel_run(who, run.run_id, action=action)
-                    cancelled += 1
-            if len(found) < MOST_CANCELLED:
-                break
-            query = replace(query, offset=query.offset + len(found))
-        if not cancelled:
+        if not await self.hub.cancel_runs(who, query, action=action):
             raise NotFound("there is no open run to cancel")
         return Response(status_code=204)
 

@@ -150,11 +150,7 @@ delete from checkpoint_blobs b
    and not exists (select from used u where (u.thread_id, u.ns, u.channel, u.version) = (b.thread_id, b.ns, b.channel, b.version))
 """
 
-# By run alone: for tools, at the price of a walk through the tenant's checkpoints. An index for so rare
-# a call would burden every checkpoint that is written.
-DELETE_FOR_RUNS = """
-with gone as (
-  delete from checkpoints c where c.tenant_id = $1 and c.run_id = any($2::text[])
+_WITH_THEM = """
   returning c.thread_id, c.ns, c.checkpoint_id, c.body
 ), gone_writes as (
   delete from checkpoint_writes w using gone g
@@ -175,11 +171,18 @@ delete from checkpoint_blobs b using candidates d
                     where (u.thread_id, u.ns, u.channel, u.version) = (b.thread_id, b.ns, b.channel, b.version))
 """
 
-ROLL_BACK = DELETE_FOR_RUNS.replace(
-    "and c.run_id = any($2::text[])\n",
-    "and c.run_id = any($2::text[]) and c.thread_id = any($3::text[])\n",
-    1,
-)
+# By run alone: for tools, at the price of a walk through the tenant's checkpoints. An index for so rare
+# a call would burden every checkpoint that is written.
+DELETE_FOR_RUNS = f"""
+with gone as (
+  delete from checkpoints c where c.tenant_id = $1 and c.run_id = any($2::text[])
+{_WITH_THEM}"""
+
+ROLL_BACK = f"""
+with gone as (
+  delete from checkpoints c
+   where c.tenant_id = $1 and c.run_id = any($2::text[]) and c.thread_id = any($3::text[])
+{_WITH_THEM}"""
 
 DELTA_HISTORY = """
 with recursive chain as (

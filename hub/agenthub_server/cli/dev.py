@@ -39,7 +39,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Serve a project until Ctrl-C."""
     project = read_project(args.project)
     # for the project's own application; workers read it themselves
-    os.environ.update({k: v for k, v in project.env.items() if k not in os.environ})
+    project.fill(os.environ)
     config = replace(config, host=args.host or config.host, port=args.port or config.port)
     _require_port(config)
     with servers(config, DATA) as (config, notes):

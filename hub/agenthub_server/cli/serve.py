@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -30,6 +31,8 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     config = replace(config, host=args.host or config.host, port=args.port or config.port)
     project = None if args.project is None else read_project(args.project)
+    if project is not None:
+        project.fill(os.environ)
     uvloop.run(_serve(config, project))
     return 0
 

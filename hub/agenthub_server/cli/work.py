@@ -29,7 +29,7 @@ def run(config: Config, args: argparse.Namespace) -> int:
     project = read_project(args.project)
     if args.environment:
         config = replace(config, environment=args.environment)
-    os.environ.update({k: v for k, v in project.env.items() if k not in os.environ})
+    project.fill(os.environ)
     uvloop.run(work(config, project, stop_with_stdin=args.stop_with_stdin))
     return 0
 
