@@ -120,8 +120,17 @@ async def test_a_thread_keeps_its_state_between_runs(hub_url: str) -> None:
         await client.runs.wait(thread_id, "two_steps", input={"log": ["a"]})
         values = await client.runs.wait(thread_id, "two_steps", input={"log": ["b"]})
         assert values == {"log": ["a", "first", "second", "b", "first", "second"]}
-        with refused(409, "belongs to agent 'two_steps'"):
-            await client.runs.wait(thread_id, "plus", input={"x": 1})
+
+
+async def test_an_agent_goes_on_where_another_has_worked(hub_url: str) -> None:
+    async with rest(hub_url) as client:
+        thread_id = await new_thread(client)
+        await client.runs.wait(thread_id, "two_steps", input={"log": ["a"]})
+        values = await client.runs.wait(thread_id, "two_more", input={"log": ["b"]})
+        assert values == {"log": ["a", "first", "second", "b", "third", "fourth"]}
+        runs = await client.runs.list(thread_id)
+        agents = [await client.assistants.get(run["assistant_id"]) for run in runs]
+        assert [agent["graph_id"] for agent in agents] == ["two_more", "two_steps"]
 
 
 async def test_runs_are_listed_newest_first_by_page_and_status(hub_url: str) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from agenthub.events import Event
 from agenthub.ids import new_id
+from agenthub.json import JsonObject
 from agenthub.ports import Claimed, Finish, Lease, Renewal
 from agenthub.runs import RunRequest
 
@@ -58,6 +59,7 @@ class FakeQueue:
     rooms: list[list[int]] = field(default_factory=list)
     renewed: list[list[Lease]] = field(default_factory=list)
     released: list[Lease] = field(default_factory=list)
+    retried: list[tuple[timedelta, JsonObject]] = field(default_factory=list)
     reaped: int = 0
 
     async def claim(
@@ -84,6 +86,11 @@ class FakeQueue:
     async def release(self, leases: Sequence[Lease]) -> None:
         self.released += leases
         self.held -= set(leases)
+
+    async def retry(self, lease: Lease, *, after: timedelta, error: JsonObject) -> bool:
+        self.retried.append((after, error))
+        self.held.discard(lease)
+        return True
 
     async def reap(self, *, limit: int, max_failures: int) -> Sequence[str]:
         self.reaped += 1

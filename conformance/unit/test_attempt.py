@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from agenthub.errors import LeaseLost
 from agenthub.interrupts import Interrupt
 from agenthub.ports import Claimed, Finish
 from agenthub.recorder import Recorder
+from agenthub.retries import pause_before
+from agenthub.runs import RunRequest
 from testkit.fakes import FakeQueue, FakeWriter, claimed
 from testkit.virtual import LoopClock, moment, now, virtual
 
@@ -431,3 +433,39 @@ async def test_an_attempt_that_is_cancelled_itself_takes_its_agent_along() -> No
     await moment()
     assert stopped
     assert scene.writer.finished == []
+
+
+async def stumbles(recorder: Recorder) -> Finish:
+    recorder.emit("updates", b"{}")
+    return Finish(status="error", error={"error": "E", "message": "no"})
+
+
+@virtual
+async def test_an_agent_that_fails_is_tried_again_when_its_run_says_so() -> None:
+    retry = {"max_attempts": 2, "initial_interval": 4.0}
+    scene = Scene(stumbles, claimed=replace(claimed(), request=RunRequest(retry=retry)))
+    assert await scene.attempt.run() == []
+    assert scene.writer.finished == []
+    assert [e.kind for e in scene.writer.events] == ["started", "updates"]
+    ((after, error),) = scene.queue.retried
+    assert (3.0 <= after.total_seconds() <= 4.0, error["message"]) == (True, "no")
+
+
+@virtual
+async def test_the_last_try_ends_the_run() -> None:
+    retry = {"max_attempts": 2}
+    last = replace(claimed(), request=RunRequest(retry=retry), retries=1)
+    scene = Scene(stumbles, claimed=last)
+    await scene.attempt.run()
+    assert scene.finish.status == "error"
+    assert scene.queue.retried == []
+
+
+def test_pauses_grow_to_a_limit() -> None:
+    retry = {"max_attempts": 100, "initial_interval": 1.0, "max_interval": 10.0}
+    pauses = [pause_before(retry, tried) for tried in (0, 1, 2, 3, 98)]
+    seconds = [pause.total_seconds() for pause in pauses if pause is not None]
+    for least, got in zip((0.75, 1.5, 3.0, 6.0, 7.5), seconds, strict=True):
+        assert least <= got <= least / 0.75
+    assert pause_before(retry, 99) is None
+    assert pause_before(None, 0) is None

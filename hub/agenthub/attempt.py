@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias
 
 from agenthub import events
 from agenthub.clock import Clock
 from agenthub.errors import LeaseLost
+from agenthub.json import JsonObject
 from agenthub.ports import Claimed, Finish, LeaseWriter, Queue
 from agenthub.recorder import Recorder
+from agenthub.retries import pause_before
 from agenthub.runs import CancelAction
 
 log = logging.getLogger(__name__)
@@ -155,6 +159,11 @@ class Attempt:
                     return await self._give_back()
                 case _:
                     return []
+        if finish.error is not None and finish.status in ("error", "timeout"):
+            pause = pause_before(self.claimed.request.retry, self.claimed.retries)
+            if pause is not None:
+                await self._try_again(pause, finish.error)
+                return []
         try:
             return await self._finish(finish)
         except LeaseLost:
@@ -179,6 +188,13 @@ class Attempt:
             # another finish may follow, and the log has no gaps
             self.recorder.rewind(final)
             raise
+
+    async def _try_again(self, after: timedelta, error: JsonObject) -> None:
+        lease = self.claimed.lease
+        # as when it is given back: the next attempt finds every finished step
+        with suppress(LeaseLost):
+            await self.writer.append(lease, self.claimed.task_id, self.recorder.take())
+            await self.queue.retry(lease, after=after, error=error)
 
     async def _give_back(self) -> list[str]:
         lease = self.claimed.lease

@@ -101,7 +101,8 @@ class Config:
     )
 
     cron_poll_seconds: float = _setting(
-        5.0, "How often a server looks for due crons when nothing wakes it; 0 = it fires none."
+        5.0,
+        "How often a server looks for due crons and deadlines of questions; 0 = it acts on none.",
     )
     delivery_poll_seconds: float = _setting(
         1.0, "How often a server looks for due webhooks when nothing wakes it; 0 = it sends none."

@@ -281,4 +281,5 @@ def new_run(cron: Cron) -> NewRun:
         priority=cron.priority,
         make_thread=cron.thread_id is None,
         ephemeral=cron.thread_id is None and cron.on_run_completed == "delete",
+        any_agent=True,
     )

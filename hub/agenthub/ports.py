@@ -41,6 +41,7 @@ class NewRun:
 
     `make_thread`: insert the thread when it does not exist. `open_task`: what a new input does to a
     task of the thread that waits for an answer. `answers` of a resume must name open interrupts.
+    `any_agent`: a new input may go on where another agent has worked.
     """
 
     tenant: str
@@ -62,6 +63,7 @@ class NewRun:
     idempotency_key: str | None = None
     request_hash: str = ""
     push: PushConfig | None = None
+    any_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +257,7 @@ class Claimed:
     has_state: bool
     cancel: CancelAction | None = None
     failures: int = 0
+    retries: int = 0
     created_at: datetime
 
 
@@ -299,6 +302,10 @@ class Queue(Protocol):
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give runs back to the line; not counted as failures."""
+        ...
+
+    async def retry(self, lease: Lease, *, after: timedelta, error: JsonObject) -> bool:
+        """Give a run back whose agent failed, to be tried again; False when the lease is lost."""
         ...
 
     async def reap(self, *, limit: int, max_failures: int) -> Sequence[str]:

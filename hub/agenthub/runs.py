@@ -24,6 +24,7 @@ Multitask: TypeAlias = Literal["reject", "enqueue", "interrupt", "rollback"]
 CancelAction: TypeAlias = Literal["interrupt", "rollback"]
 Durability: TypeAlias = Literal["sync", "async", "exit"]
 
+POLICY: Final = ("timeout_seconds", "webhook", "retry", "deadline")
 OPEN: Final[frozenset[str]] = frozenset({"pending", "running"})
 ALLOWED: Final[dict[str, frozenset[str]]] = {
     "pending": frozenset({"running", "interrupted", "error"}),
@@ -42,8 +43,11 @@ class RunRequest:
     `answers` maps interrupt ids to values and makes the run a resume. `modes` are stream modes to
     record beside the default ones. `interrupt_before`/`after` are node names or `["*"]`. `updates` are
     supersteps of state updates (`threads.StateUpdate` as JSON) for a run of kind `update`, which
-    executes no node. `timeout_seconds` is the time of one attempt. `webhook` says where its end is told:
-    see `deliveries.target_of`.
+    executes no node.
+
+    The fields of `POLICY` say how the run is looked after; a resume inherits them from the run whose
+    question it answers. `timeout_seconds` is the time of one attempt. `webhook` says where its end is
+    told: see `deliveries.target_of`. `retry`: see `retries.pause_before`; `deadline`: see `deadlines`.
     """
 
     input: Json = None
@@ -64,6 +68,13 @@ class RunRequest:
     timeout_seconds: float | None = None
     assistant_id: str | None = None
     webhook: JsonObject | None = None
+    retry: JsonObject | None = None
+    deadline: JsonObject | None = None
+
+    def parts(self) -> tuple[JsonObject, JsonObject]:
+        """What is asked, and the policy, as JSON."""
+        asked = self.to_json()
+        return asked, {name: asked.pop(name) for name in POLICY if name in asked}
 
     def to_json(self) -> JsonObject:
         """The fields that differ from their defaults."""

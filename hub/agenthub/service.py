@@ -57,6 +57,7 @@ class Start:
     `thread_id=None` makes a thread; `ephemeral` ones are removed some time after their run ended.
     `follow` says that the caller is about to follow the run, which then needs no read of the log.
     `fork` runs it at once on a copy of the thread, taken at its last checkpoint, when the thread is busy.
+    `any_agent` lets it go on where another agent has worked, on the state that both know.
     """
 
     agent: str
@@ -75,6 +76,7 @@ class Start:
     follow: bool = True
     fork: bool = False
     push: PushConfig | None = None
+    any_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,7 @@ class Hub:
             idempotency_key=start.idempotency_key,
             request_hash=start.request_hash,
             push=start.push,
+            any_agent=start.any_agent,
         )
         if start.follow:
             self.streams.tail.prepare(new.run_id)

@@ -19,6 +19,7 @@ from agenthub.background import Loop, in_background
 from agenthub.catalogue import Agents
 from agenthub.clock import SystemClock
 from agenthub.config import Config
+from agenthub.deadlines import Deadlines
 from agenthub.errors import Invalid
 from agenthub.ports import CATALOGUE_TOPIC, Doorbell, Tail
 from agenthub.principal import DEFAULT_TENANT
@@ -34,6 +35,7 @@ from agenthub_postgres.catalogue import PostgresCatalogue
 from agenthub_postgres.checkpoints import PostgresCheckpoints
 from agenthub_postgres.crons import PostgresCrons
 from agenthub_postgres.database import Database, open_database
+from agenthub_postgres.deadlines import PostgresDeadlines
 from agenthub_postgres.events import PostgresEventLog
 from agenthub_postgres.items import PostgresItems, ensure_index
 from agenthub_postgres.mcp_sessions import PostgresSessions
@@ -133,7 +135,14 @@ async def open_hub(config: Config) -> AsyncGenerator[Hub]:
             poll_seconds=config.cron_poll_seconds,
             freshen=crons.freshen,
         )
-        fires = [scheduler.run] if config.cron_poll_seconds else []
+        deadlines = Deadlines(
+            hub=hub,
+            store=PostgresDeadlines(db),
+            clock=SystemClock(),
+            tenant=DEFAULT_TENANT,
+            poll_seconds=config.cron_poll_seconds,
+        )
+        fires = [scheduler.run, deadlines.run] if config.cron_poll_seconds else []
         await agents.refresh()
         await assistants.prepare()
         await stack.enter_async_context(

@@ -180,7 +180,11 @@ def _name(request: Request) -> str:
 
 
 def _settings(body: Settings, agent: str | None = None, name: str | None = None) -> AssistantChange:
-    config = None if body.config is None else body.config.model_dump(exclude_defaults=True)
+    config = None
+    if body.config is not None:
+        config = body.config.model_dump(exclude_defaults=True)
+        if "policy" in config:  # what its parts default to is part of it
+            config["policy"] = body.config.policy.model_dump(exclude_none=True)
     return AssistantChange(
         agent=agent,
         name=name,

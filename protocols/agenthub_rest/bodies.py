@@ -21,6 +21,7 @@ from pydantic import (
 from agenthub.deliveries import RUN_EVENTS, RunEvent
 from agenthub.events import MODES
 from agenthub.json import Json, JsonObject
+from agenthub.retries import MOST_ATTEMPTS
 from agenthub.runs import Durability, Multitask, RunStatus
 
 ACCEPTED_MODES = (MODES - {"tools"}) | {"messages-tuple"}
@@ -80,10 +81,44 @@ class Checkpoint(Body):
     checkpoint_ns: Id = ""
 
 
+class Retry(Body):
+    """Trying a run again whose agent failed, in the words of LangGraph's retry policy for nodes."""
+
+    max_attempts: int = Field(default=3, ge=1, le=MOST_ATTEMPTS)
+    initial_interval: float = Field(default=0.5, ge=0, le=86400)
+    backoff_factor: float = Field(default=2.0, ge=1, le=100)
+    max_interval: float = Field(default=128.0, ge=0, le=86400)
+
+
+class Deadline(Body):
+    """How long questions wait for answers, and what happens then: each gets `value`, or the task ends."""
+
+    seconds: float = Field(gt=0, le=366 * 86400)
+    action: Literal["answer", "cancel"] = "cancel"
+    value: Json = None
+
+    @model_validator(mode="after")
+    def _meant(self) -> Deadline:
+        if self.action == "cancel" and self.value is not None:
+            raise ValueError("a value is for action 'answer'")
+        return self
+
+
+class Policy(Body):
+    """How a run is looked after: seconds that an attempt may take, tries, and deadlines of questions."""
+
+    timeout: float | None = Field(default=None, gt=0, le=7 * 86400)
+    retry: Retry | None = None
+    interrupt_deadline: Deadline | None = None
+
+
 class RunConfig(Body):
+    """LangGraph's configuration, and beside it the hub's policy: an assistant's holds for its runs."""
+
     tags: list[str] = Field(default_factory=list[str])
     recursion_limit: int | None = Field(default=None, ge=1, le=1_000_000)
     configurable: JsonObject = Field(default_factory=dict[str, Any])
+    policy: Policy = Field(default_factory=Policy)
 
 
 class Webhook(Body):
@@ -98,7 +133,7 @@ class Webhook(Body):
         return {"url": value} if isinstance(value, str) else value
 
 
-class RunCreate(Body):
+class RunCreate(Policy):
     """The fields of every run creation; the thread's own ones are ignored without a thread."""
 
     assistant_id: Id
@@ -120,8 +155,6 @@ class RunCreate(Body):
     durability: Durability = "async"
     on_disconnect: Literal["continue", "cancel"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
-    timeout: float | None = Field(default=None, gt=0, le=7 * 86400)
-    """Seconds that an attempt may take; the Agent Server has one limit for all."""
     priority: int = Field(default=0, ge=-5, le=5)
     """Higher ones are claimed first, across threads."""
 

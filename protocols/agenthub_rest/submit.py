@@ -18,7 +18,7 @@ from agenthub.json import JsonObject, dumps
 from agenthub.principal import Principal
 from agenthub.runs import Multitask, Run, RunRequest
 from agenthub.service import Hub, Start, Submission
-from agenthub_rest.bodies import Nodes, RunCreate
+from agenthub_rest.bodies import Nodes, Policy, RunCreate
 from agenthub_rest.webhooks import with_webhook
 
 ORIGIN = {"protocol": "rest"}
@@ -28,6 +28,8 @@ RESERVED = frozenset(
     | {"checkpoint_id", "checkpoint_ns", "checkpoint_map"}
 )
 """Keys of `configurable` that are the hub's to set; clients' values are dropped."""
+POLICY = {"timeout": "timeout_seconds", "retry": "retry", "interrupt_deadline": "deadline"}
+"""How a run request calls them."""
 
 
 async def submit(
@@ -83,6 +85,7 @@ async def submit(
         idempotency_key=key,
         request_hash=hashed,
         fork=fork and thread_id is not None,
+        any_agent=True,
     )
     return await hub.start(who, start)
 
@@ -134,9 +137,18 @@ def run_request(body: RunCreate, info: AgentInfo, assistant: Assistant | None = 
         modes=tuple(sorted({"messages" if m == "messages-tuple" else m for m in body.stream_mode})),
         subgraphs=body.stream_subgraphs,
         durability=body.durability,
-        timeout_seconds=body.timeout,
+        **_policy(body, shared),
         assistant_id=None if assistant is None else str(assistant.assistant_id),
     )
+
+
+def _policy(body: RunCreate, shared: JsonObject) -> JsonObject:
+    """Fields of a request: the run's own words, before its configuration's, before its assistant's."""
+    said: JsonObject = {**(shared.get("policy") or {})}
+    for policy in (body.config.policy, body):
+        own = policy.model_dump(include=set(Policy.model_fields), exclude_none=True)
+        said.update(own)
+    return {field: said[name] for name, field in POLICY.items() if name in said}
 
 
 def _context(configurable: JsonObject, info: AgentInfo) -> JsonObject | None:

@@ -33,7 +33,7 @@ with old as materialized (
 )
 update runs r set status = 'interrupted', ready = false, error = $3::jsonb, ended_at = now(), updated_at = now()
   from old where r.tenant_id = old.tenant_id and r.run_id = old.run_id
-returning {RUN_COLUMNS}, old.ready as was_ready, r.request
+returning {RUN_COLUMNS}, old.ready as was_ready, r.request, r.policy
 """
 
 LEAVE_THREAD = """

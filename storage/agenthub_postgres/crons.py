@@ -280,8 +280,6 @@ async def _start(connection: _Connection, cron: Cron) -> Fired | str:
     thread = await connection.fetchrow(locks.THREAD, new.tenant, new.thread_id)
     if thread is None:
         return f"there is no thread {str(new.thread_id)!r}"
-    if thread["agent"] not in (None, new.agent):
-        return f"the thread belongs to agent {thread['agent']!r}, not {new.agent!r}"
     if new.multitask in ("interrupt", "rollback"):
         return await _displace(connection, new)
     return "the thread is running a task already, and multitask_strategy is 'reject'"

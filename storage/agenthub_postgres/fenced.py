@@ -132,6 +132,9 @@ FINISH = (
   update runs r
      set status = e.status, ready = false, output = e.output, error = e.error::jsonb,
          interrupts = e.interrupts::jsonb, usage = e.usage::jsonb, lease_expires_at = null,
+         -- a run without a deadline has no seconds, and so no due time
+         due_at = case when e.interrupts <> '{}'
+                       then now() + make_interval(secs => (r.policy -> 'deadline' ->> 'seconds')::float8) end,
          ended_at = now(), updated_at = now()
     from ending e join fence f on f.run_id = e.run_id
    where r.tenant_id = e.tenant_id and r.run_id = e.run_id

@@ -15,7 +15,7 @@ from asyncpg import Connection, Record
 from asyncpg.pool import PoolConnectionProxy
 
 from agenthub.events import ENDED, ended
-from agenthub.json import loads, text
+from agenthub.json import JsonObject, loads, text
 from agenthub.ports import Claimed, Lease, Renewal
 from agenthub_postgres import locks, outbox, push_configs, thread_ttl, threads
 from agenthub_postgres.cancellation import PROMOTE
@@ -55,7 +55,8 @@ update runs r
   from chosen
  where r.tenant_id = chosen.tenant_id and r.run_id = chosen.run_id
 returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kind, r.request, r.subject,
-          r.metadata, r.failures, r.created_at, r.cancel_action,
+          r.policy,
+          r.metadata, r.failures, r.retries, r.created_at, r.cancel_action,
           -- each by its whole key: see `fenced` on plans
           case when r.epoch = 1 and r.kind = 'input' then 0 else
             coalesce((select max(e.seq) from events e where e.tenant_id = r.tenant_id and e.task_id = r.task_id), 0)
@@ -97,6 +98,17 @@ returning r.agent
 """
 )
 
+RETRY = (
+    HELD
+    + """
+update runs r
+   set status = 'pending', retries = r.retries + 1, worker_id = null, lease_expires_at = null,
+       available_at = now() + $4::interval, error = $5::jsonb, updated_at = now()
+  from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
+returning r.run_id
+"""
+)
+
 REAP = """
 with dead as materialized (
   -- skip locked: another reaper has it, or its owner is writing and so is not dead
@@ -124,7 +136,7 @@ GIVE_UP = """
 update runs r set status = 'error', ready = false, failures = r.failures + 1, error = $3::jsonb,
        lease_expires_at = null, ended_at = now(), updated_at = now()
  where r.tenant_id = $1 and r.run_id = $2 and r.status = 'running' and r.lease_expires_at < now()
-returning r.epoch, r.request
+returning r.epoch, r.request, r.policy
 """
 
 FAIL_TASK = """
@@ -189,6 +201,10 @@ class PostgresQueue:
 
     async def release(self, leases: Sequence[Lease]) -> None:
         await self.db.fetch(RELEASE, *_columns(leases))
+
+    async def retry(self, lease: Lease, *, after: timedelta, error: JsonObject) -> bool:
+        rows = await self.db.fetch(RETRY, *_columns([lease]), after, text(error))
+        return bool(rows)
 
     async def reap(self, *, limit: int, max_failures: int) -> Sequence[str]:
         rows = await self.db.fetch(REAP, self.tenant, limit, max_failures)
@@ -266,5 +282,6 @@ def _claimed(row: Record) -> Claimed:
         has_state=row["has_state"],
         cancel=row["cancel_action"],
         failures=row["failures"],
+        retries=row["retries"],
         created_at=row["created_at"],
     )

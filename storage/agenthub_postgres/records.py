@@ -25,8 +25,10 @@ def maybe_json(value: str | None) -> Json:
 
 
 def request_of(row: Record) -> RunRequest:
-    """What a run's creator asked for."""
-    return RunRequest.from_json(loads(unpack(row["request"])))
+    """What a run's creator asked for, and how the run is looked after."""
+    policy: str | None = row["policy"]
+    asked = loads(unpack(row["request"]))
+    return RunRequest.from_json(asked if policy is None else {**asked, **loads(policy)})
 
 
 def run_of(row: Record) -> Run:

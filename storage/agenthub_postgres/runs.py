@@ -36,7 +36,7 @@ with made as (
    where $10::boolean and $5 <> 'resume'
      and not exists (select from threads t where t.tenant_id = $1 and t.thread_id = $2)
       on conflict (tenant_id, thread_id) do nothing
-  returning open_runs, null::uuid as open_task, '{{}}'::jsonb as interrupts
+  returning open_runs, null::uuid as open_task, '{{}}'::jsonb as interrupts, null::uuid as last_run
 ), old as materialized (
   -- no key update: deciders on one thread go one after the other; foreign readers are not disturbed
   select * from threads t where t.tenant_id = $1 and t.thread_id = $2 for no key update
@@ -52,20 +52,25 @@ with made as (
          updated_at = now()
     from old
    where t.tenant_id = old.tenant_id and t.thread_id = old.thread_id
-     and coalesce(old.agent, $4) = $4
+     and ($22::boolean or coalesce(old.agent, $4) = $4)
      and ($9 = 'enqueue' or old.open_runs = 0)
      and ($5 <> 'resume' or old.interrupts ?& $13::text[])
      and ($5 = 'resume' or $12 = 'supersede' or old.interrupts = '{{}}')
-  returning t.open_runs, old.open_task, old.interrupts
+  returning t.open_runs, old.open_task, old.interrupts, old.last_run
 ), place as (
-  select open_runs, open_task, interrupts from made
+  select open_runs, open_task, interrupts, last_run from made
    union all
-  select open_runs, open_task, interrupts from held
+  select open_runs, open_task, interrupts, last_run from held
 ), run as (
   insert into runs as r (tenant_id, run_id, thread_id, task_id, agent, kind, ready, available_at, priority,
-                         multitask, subject, request, metadata, origin, answers, after_seq)
+                         multitask, subject, request, metadata, origin, answers, policy, after_seq)
   select $1, $3, $2, task.task_id, $4, $5, place.open_runs = 1, now() + $15::interval, $16, $9, $6, $7,
          $14::jsonb, $17::jsonb, $13,
+         -- an answer is looked after like what asked, except where it says otherwise
+         case when $5 = 'resume' then
+           nullif(coalesce((select a.policy from runs a where a.tenant_id = $1 and a.run_id = place.last_run), '{{}}')
+                  || coalesce($23::jsonb, '{{}}'), '{{}}')
+         else $23::jsonb end,
          case when $5 = 'resume' then
            coalesce((select max(e.seq) from events e where e.tenant_id = $1 and e.task_id = task.task_id), 0)
          else 0 end
@@ -213,7 +218,7 @@ class PostgresRuns:
             if new.make_thread and new.kind != "resume":
                 return None
             raise NotFound(f"there is no thread {str(new.thread_id)!r}")
-        if row["agent"] not in (None, new.agent):
+        if row["agent"] not in (None, new.agent) and not (new.any_agent and new.kind == "input"):
             raise Conflict(
                 f"thread {str(new.thread_id)!r} belongs to agent {row['agent']!r}, not {new.agent!r}"
             )
@@ -334,6 +339,7 @@ class PostgresRuns:
 
 def arguments(new: NewRun) -> tuple[object, ...]:
     """The parameters of `CREATE`."""
+    asked, policy = new.request.parts()
     return (
         new.tenant,
         new.thread_id,
@@ -341,7 +347,7 @@ def arguments(new: NewRun) -> tuple[object, ...]:
         new.agent,
         new.kind,
         new.subject,
-        pack(dumps(new.request.to_json())),
+        pack(dumps(asked)),
         text(new.thread_metadata),
         new.multitask,
         new.make_thread,
@@ -356,4 +362,6 @@ def arguments(new: NewRun) -> tuple[object, ...]:
         new.request_hash,
         IDEMPOTENCY_HOURS,
         None if new.push is None else text({new.push.config_id: new.push.to_json()}),
+        new.any_agent and new.kind == "input",
+        text(policy) if policy else None,
     )
