@@ -26,6 +26,7 @@ from agenthub.agents import AgentInfo, slug
 from agenthub.importing import module_of
 from agenthub.project import AgentSource, Project
 from agenthub_langgraph.describe import describe
+from agenthub_langgraph.embedding import index_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def discover(project: Project, environment: str) -> Discovered:
     root = str(project.root)
     if root not in sys.path:
         sys.path.insert(0, root)
-    found = Discovered(index=_index(project), ttl=cast("TTLConfig | None", project.ttl))
+    found = Discovered(index=index_of(project), ttl=cast("TTLConfig | None", project.ttl))
     for source in project.of(environment):
         name = source.name or slug(Path(source.file).stem)
         try:
@@ -70,17 +71,6 @@ def discover(project: Project, environment: str) -> Discovered:
             log.exception("agent %r cannot be loaded", name)
             found.failures[name] = f"{type(error).__name__}: {error}"
     return found
-
-
-def _index(project: Project) -> IndexConfig | None:
-    """The store's index, with its embedding function loaded."""
-    if project.index is None:
-        return None
-    index = dict(project.index)
-    file, _, name = str(index["embed"]).rpartition(":")
-    if file.endswith(".py"):
-        index["embed"] = getattr(module_of(file), name)
-    return cast("IndexConfig", index)
 
 
 def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:

@@ -7,12 +7,11 @@ LangGraph's own stores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
-from langchain_core.embeddings import Embeddings
 from langgraph.store.base import (
     BaseStore,
     GetOp,
@@ -25,18 +24,15 @@ from langgraph.store.base import (
     SearchItem,
     SearchOp,
     TTLConfig,
-    ensure_embeddings,
-    get_text_at_path,
-    tokenize_path,
 )
 
 from agenthub.errors import LeaseLost
 from agenthub.items import ItemStore, ItemWrite, StoredItem, filters_of
 from agenthub.json import JsonObject, loads
+from agenthub.memory import Vectors
 from agenthub.ports import Lease
+from agenthub_langgraph.embedding import Embedding
 from agenthub_langgraph.encode import encode
-
-WHOLE = "$"
 
 
 class HubStore(BaseStore):
@@ -57,11 +53,7 @@ class HubStore(BaseStore):
         self.ttl_config = ttl
         self.lease: Lease | None = None
         self.on_lost: Callable[[], None] | None = None
-        self.embeddings: Embeddings | None = None
-        self.fields: Sequence[str] = ()
-        if index is not None:
-            self.embeddings = ensure_embeddings(index.get("embed"))
-            self.fields = index.get("fields") or [WHOLE]
+        self.embedding = None if index is None else Embedding(index)
 
     def leased(self, lease: Lease, on_lost: Callable[[], None]) -> HubStore:
         """The store of one attempt: its writes are refused once the lease is lost."""
@@ -108,8 +100,8 @@ class HubStore(BaseStore):
 
     async def _search(self, op: SearchOp) -> list[SearchItem]:
         near: Sequence[float] | None = None
-        if op.query and self.embeddings is not None:
-            near = await self.embeddings.aembed_query(op.query)
+        if op.query and self.embedding is not None:
+            near = await self.embedding.query(op.query)
         found = await self.items.search(
             self.tenant,
             op.namespace_prefix,
@@ -152,30 +144,11 @@ class HubStore(BaseStore):
                 self.on_lost()
             raise
 
-    async def _vectors(self, ops: Sequence[PutOp]) -> list[dict[str, Sequence[float]] | None]:
-        """The vectors of each op, embedded in one call; None without an index."""
-        if self.embeddings is None:
+    async def _vectors(self, ops: Sequence[PutOp]) -> Sequence[Vectors | None]:
+        """The vectors of each op; None without an index."""
+        if self.embedding is None:
             return [None] * len(ops)
-        texts: list[str] = []
-        places: list[tuple[int, str]] = []
-        for at, op in enumerate(ops):
-            for field, content in self._texts(op):
-                places.append((at, field))
-                texts.append(content)
-        embedded = await self.embeddings.aembed_documents(texts) if texts else []
-        vectors: list[dict[str, Sequence[float]] | None] = [{} for _ in ops]
-        for (at, field), vector in zip(places, embedded, strict=True):
-            cast("dict[str, Sequence[float]]", vectors[at])[field] = vector
-        return vectors
-
-    def _texts(self, op: PutOp) -> Iterator[tuple[str, str]]:
-        if op.value is None or op.index is False:
-            return
-        for path in self.fields if op.index is None else op.index:
-            tokens = path if path == WHOLE else tokenize_path(path)
-            found = get_text_at_path(op.value, tokens)
-            for i, content in enumerate(found):
-                yield (path if len(found) == 1 else f"{path}.{i}"), content
+        return await self.embedding.vectors([(op.value, op.index) for op in ops])
 
 
 def _found(item: StoredItem) -> SearchItem:

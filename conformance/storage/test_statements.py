@@ -43,7 +43,9 @@ WITHOUT_TENANT = {
     "secrets.MAKE", "secrets.GET",
     "items.HAS_VECTOR", "items.INDEX_DIMS",
 }  # fmt: skip
-WITH_VECTORS = {"items.SEARCH_NEAR", "items.WRITE_INDEXED", "items.DROP_VECTORS"}
+WITH_VECTORS = {
+    "items.SEARCH_NEAR", "items.WRITE_INDEXED", "items.DROP_VECTORS", "items.PUT_VECTORS",
+}  # fmt: skip
 TABLES_WITHOUT_TENANT = {
     "schema_migrations": "the schema belongs to no tenant",
     "hub_secrets": "one per installation",

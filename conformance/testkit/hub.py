@@ -11,7 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from agenthub.config import Config
-from agenthub.project import read_project
+from agenthub.project import Project, read_project
 from agenthub.service import Hub
 from agenthub_langgraph.discovery import discover
 from agenthub_server.app import create_app, surfaces
@@ -37,9 +37,11 @@ def settings(dsn: str, redis_url: str | None, **changes: object) -> Config:
 
 
 @asynccontextmanager
-async def serving(config: Config) -> AsyncGenerator[tuple[str, Hub]]:
-    """A server without a worker: its address and its hub."""
-    async with open_hub(config) as hub:
+async def serving(
+    config: Config, project: Project | None = None
+) -> AsyncGenerator[tuple[str, Hub]]:
+    """A server without a worker, started with a project or without: its address and its hub."""
+    async with open_hub(config, project) as hub:
         app = create_app(surfaces(hub, config, STATE_KEY))
         server = Quiet(
             uvicorn.Config(

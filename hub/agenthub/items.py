@@ -98,7 +98,7 @@ class VersionedItems(ItemStore, Protocol):
 
     async def write_if(self, tenant: str, write: ItemWrite, version: int) -> int | None:
         """Write if the item's version is `version` (0: it must not exist); its new version, or None
-        when it was not, and nothing was written. `vectors` are not written."""
+        when it was not, and nothing was written."""
         ...
 
     async def indexed(self) -> bool:

@@ -26,6 +26,7 @@ from agenthub.ids import new_id
 from agenthub.interrupts import Interrupt, answers_for
 from agenthub.items import VersionedItems
 from agenthub.json import Json, JsonObject, loads
+from agenthub.memory import Memory
 from agenthub.ports import (
     Cancelled,
     Doorbell,
@@ -108,6 +109,7 @@ class Hub:
     deliveries: Deliveries
     pushes: PushConfigs
     sessions: SessionStore
+    memory: Memory = field(default_factory=Memory)
 
     # --- starting and answering -----------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from agenthub.deadlines import Deadlines
 from agenthub.errors import Invalid
 from agenthub.ports import CATALOGUE_TOPIC, Doorbell, Tail
 from agenthub.principal import DEFAULT_TENANT
+from agenthub.project import Project
 from agenthub.scheduler import Crons, Scheduler
 from agenthub.service import Hub
 from agenthub.states import States
@@ -91,10 +92,12 @@ async def require_database(config: Config) -> str:
 
 
 @asynccontextmanager
-async def open_hub(config: Config) -> AsyncGenerator[Hub]:
-    """The service of a server process, with its background loops running."""
+async def open_hub(config: Config, project: Project | None = None) -> AsyncGenerator[Hub]:
+    """The service of a server process, with its background loops running. Of a project it takes what is
+    said about the long-term memory."""
     # a worker has no protocols installed
     from agenthub_rest.crons import freshened
+    from agenthub_server.memory import memory_of
     from agenthub_server.outgoing import open_outgoing
 
     dsn = await require_database(config)
@@ -127,6 +130,7 @@ async def open_hub(config: Config) -> AsyncGenerator[Hub]:
             deliveries=deliveries,
             pushes=PostgresPushConfigs(db),
             sessions=PostgresSessions(db),
+            memory=await memory_of(project, dsn),
         )
         scheduler = Scheduler(
             store=crons.store,

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agenthub.errors import Conflict, Invalid, NotSupported
+from agenthub.errors import Conflict, Invalid, NotSupported, Unavailable
 from agenthub.items import ItemWrite, filters_of
 from agenthub.json import dumps
+from agenthub.memory import Indexed, Vectors
 from agenthub_rest import render
 from agenthub_rest.api import Api
 from agenthub_rest.errors import JsonResponse
 from agenthub_rest.reading import checked, flag, read
 from agenthub_rest.store_bodies import (
     ItemBatch,
+    ItemChange,
     ItemDelete,
     ItemKey,
     ItemPut,
     ItemSearch,
     NamespaceSearch,
 )
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Store(Api):
@@ -50,9 +56,7 @@ class Store(Api):
 
     async def put(self, request: Request) -> Response:
         body = await read(request, ItemPut, self.max_body_bytes)
-        write = ItemWrite(
-            namespace=tuple(body.namespace), key=body.key, value=body.value, ttl=_minutes(body.ttl)
-        )
+        (write,) = await self._writes([body], [body.index])
         return await self._written(request, write, body.if_version)
 
     async def delete(self, request: Request) -> Response:
@@ -63,7 +67,7 @@ class Store(Api):
     async def _written(self, request: Request, write: ItemWrite, version: int | None) -> Response:
         tenant = self.who(request).tenant
         if version is None:
-            await self._write(tenant, [write])
+            await self.hub.items.write(tenant, [write])
             return Response(status_code=204)
         if await self.hub.items.write_if(tenant, write, version) is None:
             found = await self.hub.items.get(tenant, write.namespace, write.key, refresh=False)
@@ -74,24 +78,34 @@ class Store(Api):
             )
         return Response(status_code=204)
 
-    async def _write(self, tenant: str, writes: Sequence[ItemWrite]) -> None:
-        if await self.hub.items.indexed():
-            # nothing here can embed: a vector of what the item held before would be a lie
-            writes = [replace(w, vectors={}) for w in writes]
-        await self.hub.items.write(tenant, writes)
+    async def _writes(
+        self, changes: Sequence[ItemPut | ItemChange], index: Sequence[Indexed]
+    ) -> list[ItemWrite]:
+        """The changes, embedded where that can be done here."""
+        memory = self.hub.memory
+        vectors: Sequence[Vectors | None] = [None] * len(changes)
+        if memory.embedder is not None:
+            given = [change.value for change in changes]
+            embedding = memory.embedder.vectors(list(zip(given, index, strict=True)))
+            vectors = await _embedded(embedding)
+        elif await self.hub.items.indexed():
+            # a vector of what the item held before would be a lie
+            vectors = [{}] * len(changes)
+        return [
+            ItemWrite(
+                namespace=tuple(change.namespace),
+                key=change.key,
+                value=change.value,
+                ttl=memory.default_ttl if change.ttl is None else timedelta(minutes=change.ttl),
+                vectors=found,
+            )
+            for change, found in zip(changes, vectors, strict=True)
+        ]
 
     async def batch(self, request: Request) -> Response:
         body = await read(request, ItemBatch, self.max_body_bytes)
-        writes = [
-            ItemWrite(
-                namespace=tuple(one.namespace),
-                key=one.key,
-                value=one.value,
-                ttl=_minutes(one.ttl),
-            )
-            for one in body.root
-        ]
-        await self._write(self.who(request).tenant, writes)
+        writes = await self._writes(body.root, [one.index for one in body.root])
+        await self.hub.items.write(self.who(request).tenant, writes)
         return Response(status_code=204)
 
     async def get(self, request: Request) -> Response:
@@ -109,11 +123,7 @@ class Store(Api):
     async def search(self, request: Request) -> Response:
         body = await read(request, ItemSearch, self.max_body_bytes)
         tenant = self.who(request).tenant
-        if body.query and await self.hub.items.indexed():
-            raise NotSupported(
-                "this hub embeds queries on its workers alone: search by meaning from an agent, "
-                "with its `store`, or leave out `query` here"
-            )
+        near = await self._meant(body.query)
         try:
             filters = list(filters_of((), body.filter))
         except ValueError as error:
@@ -122,12 +132,26 @@ class Store(Api):
             tenant,
             body.namespace_prefix,
             filters=filters,
+            near=near,
             limit=body.limit,
             offset=body.offset,
             refresh=body.refresh_ttl,
         )
         items = [{**render.item(i), "score": i.score} for i in found]
         return JsonResponse(dumps({"items": items}))
+
+    async def _meant(self, query: str | None) -> Sequence[float] | None:
+        """The vector of a query; without an index, a query says nothing."""
+        if not query:
+            return None
+        if self.hub.memory.embedder is not None:
+            return await _embedded(self.hub.memory.embedder.query(query))
+        if await self.hub.items.indexed():
+            raise NotSupported(
+                "this server cannot embed queries: start it with the project whose `store.index` says how "
+                "(`agenthub serve PROJECT`), search from an agent, or leave out `query`"
+            )
+        return None
 
     async def namespaces(self, request: Request) -> Response:
         body = await read(request, NamespaceSearch, self.max_body_bytes)
@@ -142,5 +166,10 @@ class Store(Api):
         return JsonResponse(dumps({"namespaces": [list(ns) for ns in found]}))
 
 
-def _minutes(ttl: float | None) -> timedelta | None:
-    return None if ttl is None else timedelta(minutes=ttl)
+async def _embedded(embedding: Awaitable[T]) -> T:
+    """The project's own code, and often another service, which may fail."""
+    try:
+        return await embedding
+    except Exception as error:
+        log.exception("the project's embedding function failed")
+        raise Unavailable("the embedding function failed; nothing was written") from error

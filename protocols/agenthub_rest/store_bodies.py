@@ -28,7 +28,7 @@ Prefix = Annotated[list[Part], Field(max_length=64)]
 class ItemPut(Body):
     """`if_version`: write only if the item is at this version; 0 = only if there is none.
 
-    `index` is accepted; what is put over REST is found by filters, not by meaning.
+    `index`: the fields that are found by meaning, instead of the configured ones; false for none.
     """
 
     namespace: Namespace
@@ -58,6 +58,7 @@ class ItemChange(Body):
     namespace: Namespace
     key: Key
     value: JsonObject | None = None
+    index: Literal[False] | list[str] | None = None
     ttl: float | None = Field(default=None, gt=0, le=MOST_MINUTES)
 
 

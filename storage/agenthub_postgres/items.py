@@ -178,6 +178,11 @@ DROP_VECTORS = (
     "delete from store_vectors where tenant_id = $1 and namespace = $2::text[] and key = $3"
 )
 
+PUT_VECTORS = """
+insert into store_vectors (tenant_id, namespace, key, field, embedding)
+select $1, $2::text[], $3, v.key, v.value::vector from jsonb_each_text($4::jsonb) v
+"""
+
 HAS_VECTOR = "select 1 from pg_available_extensions where name = 'vector'"
 
 INDEX_DIMS = """
@@ -280,6 +285,8 @@ class PostgresItems:
             if row is not None and indexed:
                 # they are the old value's
                 await connection.execute(DROP_VECTORS, *key)
+                if write.vectors:
+                    await connection.execute(PUT_VECTORS, *key, text(_given(write)["vectors"]))
         return None if row is None else row["version"]
 
     async def indexed(self) -> bool:

@@ -50,7 +50,7 @@ async def serving(
     takes what is said about servers; its agents are the workers'."""
     http = Http() if project is None else project.http
     own = load(project)
-    async with open_hub(config) as hub:
+    async with open_hub(config, project) as hub:
         mounted = without(surfaces(hub, config, await _state_key(config)), http.without)
         app = create_app(mounted, config.allowed_origins, cors=http.cors, own=own)
         server = LeavingServer(
