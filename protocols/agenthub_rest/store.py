@@ -83,14 +83,15 @@ class Store(Api):
     ) -> list[ItemWrite]:
         """The changes, embedded where that can be done here."""
         memory = self.hub.memory
-        vectors: Sequence[Vectors | None] = [None] * len(changes)
+        stale: Vectors | None = None
+        if memory.embedder is None and await self.hub.items.indexed():
+            # nobody can embed here, and a vector of what the item held before would be a lie
+            stale = {}
+        vectors: Sequence[Vectors | None] = [stale for _ in changes]
         if memory.embedder is not None:
             given = [change.value for change in changes]
             embedding = memory.embedder.vectors(list(zip(given, index, strict=True)))
             vectors = await _embedded(embedding)
-        elif await self.hub.items.indexed():
-            # a vector of what the item held before would be a lie
-            vectors = [{}] * len(changes)
         return [
             ItemWrite(
                 namespace=tuple(change.namespace),
