@@ -42,7 +42,8 @@ async def serving(
 ) -> AsyncGenerator[tuple[str, Hub]]:
     """A server without a worker, started with a project or without: its address and its hub."""
     async with open_hub(config, project) as hub:
-        app = create_app(surfaces(hub, config, STATE_KEY))
+        passed_on = None if project is None else project.http.passed_on
+        app = create_app(surfaces(hub, config, STATE_KEY, passed_on))
         server = Quiet(
             uvicorn.Config(
                 app,

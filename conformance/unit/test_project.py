@@ -110,7 +110,10 @@ PATH = 'path = "./a.py:g"'
     ("body", "sentence"),
     [
         ("[agents", "agenthub.toml is not valid TOML: "),
-        ("agent = 1", "agenthub.toml: unknown agent; known: agents, environments, http, store"),
+        (
+            "agent = 1",
+            "agenthub.toml: unknown agent; known: agents, checkpointer, environments, http, store, webhooks",
+        ),
         ("agents = 3", "agenthub.toml: agents is not a table of names"),
         ("agents.a = 3", "[agents.a] in agenthub.toml needs a path"),
         ("[agents.a]", "[agents.a] in agenthub.toml needs a path"),
@@ -209,10 +212,13 @@ def test_what_a_project_says_about_its_server_is_read(tmp_path: Path) -> None:
 def test_settings_without_an_effect_are_named_and_those_for_images_are_not(tmp_path: Path) -> None:
     body = {
         "graphs": {}, "dependencies": ["."], "python_version": "3.12",
-        "checkpointer": {"ttl": {}}, "http": {"disable_store": True},
+        "checkpointer": {"serde": {}, "ttl": {}}, "http": {"disable_store": True},
+        "webhooks": {"url": {"disable_loopback": False}},
     }  # fmt: skip
     project = read_project(write(tmp_path, "langgraph.json", body))
-    assert project.ignored == ("checkpointer", "http.disable_store")
+    assert project.ignored == (
+        "http.disable_store", "webhooks.url.disable_loopback", "checkpointer.serde",
+    )  # fmt: skip
 
 
 def test_an_unknown_cors_setting_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from agenthub.declared import Webhooks
 from agenthub.errors import Conflict, Invalid, NotFound
 from agenthub.interrupts import Interrupt
 from agenthub.json import JsonObject
@@ -165,6 +166,7 @@ class Deliveries:
     outbox: Outbox
     doorbell: Doorbell
     outbound: Outbound
+    allowed: Webhooks = field(default_factory=Webhooks)
 
     def webhook(self, url: str, events: Sequence[RunEvent] = RUN_EVENTS) -> JsonObject:
         """A webhook as `RunRequest` keeps it.
@@ -176,6 +178,8 @@ class Deliveries:
             checked = self.outbound.check(url)
         except Refused as refused:
             raise Invalid(f"the webhook cannot be called: {refused}") from None
+        port = checked.port or (443 if checked.scheme == "https" else 80)
+        self.allowed.check(url, checked.scheme, checked.host, port)
         host = checked.netloc.decode("ascii").lower()
         return {"url": url, "host": host, "events": list(events)}
 

@@ -16,12 +16,15 @@ from typing import Any, cast
 
 from dotenv import dotenv_values
 
+from agenthub import declared
 from agenthub.agents import CARD_KEYS, TaskSupport, slug
+from agenthub.archive import ThreadTtl
+from agenthub.declared import PassedOn, Webhooks
 from agenthub.errors import Invalid, NotFound
 
 AGENT_KEYS = {"path", "description", "environment", "task", "card"}
 SKILL_KEYS = {"id", "name", "description", "tags", "examples", "input_modes", "output_modes"}
-TOP_KEYS = {"agents", "environments", "store", "http"}
+TOP_KEYS = {"agents", "environments", "store", "http", "checkpointer", "webhooks"}
 SURFACES = ("mcp", "a2a")
 CORS = {
     "allow_origins", "allow_origin_regex", "allow_methods", "allow_headers", "allow_credentials",
@@ -51,24 +54,29 @@ class AgentSource:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """What a project says about the server: its own application (FILE_OR_MODULE:NAME), CORS settings in
-    Starlette's words, and surfaces (`mcp`, `a2a`) that it does without."""
+    Starlette's words, surfaces (`mcp`, `a2a`) that it does without, webhooks, and the headers of requests
+    that runs get to see."""
 
     app: str | None = None
     cors: Mapping[str, Any] = field(default_factory=dict[str, Any])
     without: frozenset[str] = frozenset()
+    webhooks: Webhooks = field(default_factory=Webhooks)
+    passed_on: PassedOn = field(default_factory=PassedOn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """What `dev` and `work` serve. `root` is where relative paths and imports start; `index` is the
     store's semantic index: `{"dims", "embed", "fields"}`; `ttl` its items' time to live:
-    `{"default_ttl", "refresh_on_read"}`, minutes. `ignored` are settings that have no effect here."""
+    `{"default_ttl", "refresh_on_read"}`, minutes; `thread_ttl` is that of threads that do not have their
+    own. `ignored` are settings that have no effect here."""
 
     root: Path
     sources: tuple[AgentSource, ...]
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     index: Mapping[str, Any] | None = None
     ttl: Mapping[str, Any] | None = None
+    thread_ttl: ThreadTtl | None = None
     http: Http = field(default_factory=Http)
     ignored: tuple[str, ...] = ()
     config_file: Path | None = None
@@ -157,6 +165,7 @@ def _from_toml(file: Path) -> Project:
         sources=tuple(sources),
         index=_index(file.parent, body.get("store"), file.name),
         ttl=_ttl(body.get("store"), file.name),
+        thread_ttl=_thread_ttl(body, file.name),
         http=http,
         ignored=tuple(ignored),
         config_file=file,
@@ -190,13 +199,14 @@ def _from_langgraph(file: Path) -> Project:
             )
         )
     http, ignored = _http(file.parent, body, file.name)
-    others = set(body) - BUILD - {"graphs", "env", "store", "http"}
+    others = set(body) - BUILD - {"graphs", "env", "store", "http", "checkpointer", "webhooks"}
     return Project(
         root=file.parent,
         sources=tuple(sources),
         env=_env(file.parent, body.get("env")),
         index=_index(file.parent, body.get("store"), file.name),
         ttl=_ttl(body.get("store"), file.name),
+        thread_ttl=_thread_ttl(body, file.name),
         http=http,
         ignored=(*sorted(others), *ignored),
         config_file=file,
@@ -246,8 +256,27 @@ def _http(root: Path, body: Mapping[str, Any], where: str) -> tuple[Http, list[s
     cors = _table(http, "cors", f"{where}: http")
     _only(cors, CORS, f"{where}: http.cors")
     without = frozenset(name for name in SURFACES if http.get(f"disable_{name}"))
-    known = {"app", "cors", *(f"disable_{name}" for name in SURFACES)}
-    return Http(app=app, cors=cors, without=without), sorted(f"http.{k}" for k in set(http) - known)
+    known = {"app", "cors", "configurable_headers", "disable_webhooks"}
+    known |= {f"disable_{name}" for name in SURFACES}
+    webhooks = _table(body, "webhooks", where)
+    ignored = [f"http.{key}" for key in sorted(set(http) - known)]
+    url = _table(webhooks, "url", f"{where}: webhooks")
+    ignored += [f"webhooks.url.{key}" for key in sorted(set(url) - declared.URL_KEYS)]
+    checkpointer = _table(body, "checkpointer", where)
+    ignored += [f"checkpointer.{key}" for key in sorted(set(checkpointer) - {"ttl"})]
+    read = Http(
+        app=app,
+        cors=cors,
+        without=without,
+        webhooks=declared.webhooks(webhooks, where, disabled=bool(http.get("disable_webhooks"))),
+        passed_on=declared.passed_on(_table(http, "configurable_headers", where), where),
+    )
+    return read, ignored
+
+
+def _thread_ttl(body: Mapping[str, Any], where: str) -> ThreadTtl | None:
+    checkpointer = _table(body, "checkpointer", where)
+    return declared.thread_ttl(_table(checkpointer, "ttl", f"{where}: checkpointer"), where)
 
 
 def _ttl(store: Any, where: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 from agenthub.config import Config
+from agenthub.declared import PassedOn
 from agenthub.errors import HubError
 from agenthub.principal import ANONYMOUS, Principal
 from agenthub.service import Hub
@@ -29,7 +30,9 @@ def principal(_: Request) -> Principal:
     return ANONYMOUS
 
 
-def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
+def surfaces(
+    hub: Hub, config: Config, state_key: bytes, passed_on: PassedOn | None = None
+) -> Sequence[Surface]:
     """MCP, A2A and REST."""
     return (
         Mcp(
@@ -54,6 +57,7 @@ def surfaces(hub: Hub, config: Config, state_key: bytes) -> Sequence[Surface]:
             principal=principal,
             max_body_bytes=config.max_body_bytes,
             allowed_origins=config.allowed_origins,
+            passed_on=passed_on,
         ),
     )
 

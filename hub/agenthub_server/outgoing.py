@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import get_args
 
 from agenthub.catalogue import Agents
 from agenthub.clock import SystemClock
 from agenthub.config import Config
+from agenthub.declared import Webhooks
 from agenthub.deliveries import Deliveries
 from agenthub.dispatcher import Dispatcher
 from agenthub.outbound import Outbound, networks
@@ -26,26 +28,37 @@ SECRET = "webhook_secret"  # noqa: S105  # its name
 
 
 async def open_outgoing(
-    config: Config, db: Database, doorbell: Doorbell, runs: RunStore, agents: Agents
+    config: Config,
+    db: Database,
+    doorbell: Doorbell,
+    runs: RunStore,
+    agents: Agents,
+    webhooks: Webhooks,
 ) -> tuple[Deliveries, Dispatcher]:
     """The deliveries of a server, and what makes them while it is `running()`.
 
     Raises:
-        Invalid: a network or a secret in the configuration cannot be read.
+        Invalid: a network, a secret or a header in the configuration cannot be read.
     """
     outbound = Outbound(
         networks=networks(config.outbound_networks),
         timeout_seconds=config.delivery_timeout_seconds,
     )
-    deliveries = Deliveries(outbox=PostgresOutbox(db), doorbell=doorbell, outbound=outbound)
+    deliveries = Deliveries(
+        outbox=PostgresOutbox(db), doorbell=doorbell, outbound=outbound, allowed=webhooks
+    )
     pushes = TaskLetters(
         runs=runs, log=PostgresEventLog(db), agents=agents, pushes=PostgresPushConfigs(db)
     )
+    letters = RunLetters(runs, webhooks.sent(os.environ))
     dispatcher = Dispatcher(
         outbox=deliveries.outbox,
         sender=outbound,
         signer=Signer(await signing_secrets(config, db.dsn)),
-        letters={"run": RunLetters(runs), **dict.fromkeys(get_args(TaskNews), pushes)},
+        letters={
+            "run": letters,
+            **dict.fromkeys(get_args(TaskNews), pushes),
+        },
         doorbell=doorbell,
         clock=SystemClock(),
         tenant=DEFAULT_TENANT,

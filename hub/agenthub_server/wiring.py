@@ -23,7 +23,7 @@ from agenthub.deadlines import Deadlines
 from agenthub.errors import Invalid
 from agenthub.ports import CATALOGUE_TOPIC, Doorbell, Tail
 from agenthub.principal import DEFAULT_TENANT
-from agenthub.project import Project
+from agenthub.project import Http, Project
 from agenthub.scheduler import Crons, Scheduler
 from agenthub.service import Hub
 from agenthub.states import States
@@ -94,22 +94,26 @@ async def require_database(config: Config) -> str:
 @asynccontextmanager
 async def open_hub(config: Config, project: Project | None = None) -> AsyncGenerator[Hub]:
     """The service of a server process, with its background loops running. Of a project it takes what is
-    said about the long-term memory."""
+    said about servers: its long-term memory, its threads' time to live, its webhooks."""
     # a worker has no protocols installed
     from agenthub_rest.crons import freshened
     from agenthub_server.memory import memory_of
     from agenthub_server.outgoing import open_outgoing
 
+    http = Http() if project is None else project.http
+    thread_ttl = None if project is None else project.thread_ttl
     dsn = await require_database(config)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(dsn, least=2, most=10))
         wakeups = await stack.enter_async_context(open_wakeups(config))
         agents = Agents(PostgresCatalogue(db), wakeups.tail, tenant=DEFAULT_TENANT)
         assistants = Assistants(PostgresAssistants(db), agents, wakeups.tail, tenant=DEFAULT_TENANT)
-        runs = PostgresRuns(db)
-        deliveries, dispatcher = await open_outgoing(config, db, wakeups.doorbell, runs, agents)
+        runs = PostgresRuns(db, thread_ttl)
+        deliveries, dispatcher = await open_outgoing(
+            config, db, wakeups.doorbell, runs, agents, http.webhooks
+        )
         crons = Crons(
-            store=PostgresCrons(db),
+            store=PostgresCrons(db, thread_ttl=thread_ttl),
             doorbell=wakeups.doorbell,
             freshen=freshened(assistants, deliveries),
         )
@@ -117,7 +121,7 @@ async def open_hub(config: Config, project: Project | None = None) -> AsyncGener
         hub = Hub(
             agents=agents,
             runs=runs,
-            threads=PostgresThreads(db),
+            threads=PostgresThreads(db, thread_ttl),
             states=States(PostgresCheckpoints(db), StateDecoder()),
             streams=Streams(
                 PostgresEventLog(db), wakeups.tail, poll_seconds=config.stream_poll_seconds

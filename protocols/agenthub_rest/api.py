@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 
+from agenthub.declared import PassedOn
 from agenthub.errors import NotFound
 from agenthub.ids import parse_id
 from agenthub.json import JsonObject
@@ -18,11 +19,16 @@ class Api:
     """A group of routes over the hub."""
 
     def __init__(
-        self, hub: Hub, principal: Callable[[Request], Principal], max_body_bytes: int
+        self,
+        hub: Hub,
+        principal: Callable[[Request], Principal],
+        max_body_bytes: int,
+        passed_on: PassedOn,
     ) -> None:
         self.hub = hub
         self.who = principal
         self.max_body_bytes = max_body_bytes
+        self.passed_on = passed_on
 
     async def run(self, request: Request) -> Run:
         """The run that the path names. Raises `Invalid` or `NotFound`."""

@@ -56,7 +56,7 @@ class Runs(Api):
 
     async def create(self, request: Request) -> Response:
         body = await read(request, RunCreate, self.max_body_bytes)
-        run = await submit(self.hub, self.who(request), request, body)
+        run = await submit(self, request, body)
         return JsonResponse(dumps(render.run(run)), headers=location(run))
 
     async def batch(self, request: Request) -> Response:
@@ -65,14 +65,12 @@ class Runs(Api):
         for one in body.root:
             # none is created when one cannot be
             await self.hub.assistants.resolve(who, one.assistant_id)
-        made = [
-            await submit(self.hub, who, request, one, nth=nth) for nth, one in enumerate(body.root)
-        ]
+        made = [await submit(self, request, one, nth=nth) for nth, one in enumerate(body.root)]
         return JsonResponse(dumps([render.run(run) for run in made]))
 
     async def wait(self, request: Request) -> Response:
         body = await read(request, RunCreate, self.max_body_bytes)
-        run = await submit(self.hub, self.who(request), request, body)
+        run = await submit(self, request, body)
         return await self._result(request, run, cancel=body.on_disconnect == "cancel")
 
     async def join(self, request: Request) -> Response:

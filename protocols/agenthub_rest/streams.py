@@ -37,7 +37,7 @@ class Streams(Api):
 
     async def stream(self, request: Request) -> Response:
         body = await read(request, RunCreate, self.max_body_bytes)
-        run = await submit(self.hub, self.who(request), request, body)
+        run = await submit(self, request, body)
         cancel = body.on_disconnect == "cancel"
         return self._events(request, run, body.stream_mode, cancel=cancel, after=None)
 

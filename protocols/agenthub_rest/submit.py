@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, cast
@@ -18,6 +19,7 @@ from agenthub.json import JsonObject, dumps
 from agenthub.principal import Principal
 from agenthub.runs import Multitask, Run, RunRequest
 from agenthub.service import Hub, Start, Submission
+from agenthub_rest.api import Api
 from agenthub_rest.bodies import Nodes, Policy, RunCreate
 from agenthub_rest.webhooks import with_webhook
 
@@ -32,18 +34,18 @@ POLICY = {"timeout": "timeout_seconds", "retry": "retry", "interrupt_deadline": 
 """How a run request calls them."""
 
 
-async def submit(
-    hub: Hub, who: Principal, request: Request, body: RunCreate, *, nth: int | None = None
-) -> Run:
+async def submit(api: Api, request: Request, body: RunCreate, *, nth: int | None = None) -> Run:
     """Create the run that a request asks for, or its `nth` in a batch.
 
     Raises:
         HubError: it is refused; see `Hub.start` and `Hub.resume`.
     """
+    hub, who = api.hub, api.who(request)
     on_thread = request.path_params.get("thread_id")
     thread_id = None if on_thread is None else parse_id(on_thread, "thread id")
     info, assistant = await hub.assistants.resolve(who, body.assistant_id)
-    wanted = with_webhook(run_request(body, info, assistant), body, hub.deliveries)
+    wanted = run_request(body, info, assistant, passed=api.passed_on.of(request.headers))
+    wanted = with_webhook(wanted, body, hub.deliveries)
     key = _key(request, who, nth)
     hashed = "" if key is None else _hash(thread_id, body)
     metadata = {**assistant.run_metadata(), **body.metadata} if assistant else body.metadata
@@ -101,8 +103,15 @@ def origin_of(assistant: Assistant | None) -> JsonObject:
     }
 
 
-def run_request(body: RunCreate, info: AgentInfo, assistant: Assistant | None = None) -> RunRequest:
-    """What the engine gets to see: the assistant's settings, and over them the run's own.
+def run_request(
+    body: RunCreate,
+    info: AgentInfo,
+    assistant: Assistant | None = None,
+    *,
+    passed: Mapping[str, str] | None = None,
+) -> RunRequest:
+    """What the engine gets to see: the assistant's settings, over them the run's own, and over them the
+    headers that are passed on: what stands before the hub may set them, and a client may not undo it.
 
     Raises:
         Invalid: `context` and `config.configurable` are two names of one thing, and both were given.
@@ -118,6 +127,7 @@ def run_request(body: RunCreate, info: AgentInfo, assistant: Assistant | None = 
     else:
         context = body.context if body.context is not None else _context(configurable, info)
     shared: JsonObject = assistant.config if assistant else {}
+    configurable = {**configurable, **(passed or {})}
     config: JsonObject = {"configurable": configurable} if configurable else {}
     if tags := list(dict.fromkeys([*(shared.get("tags") or ()), *body.config.tags])):
         config["tags"] = tags

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from agenthub.declared import PassedOn
 from agenthub.json import dumps
 from agenthub.principal import Principal
 from agenthub.service import Hub
@@ -44,9 +45,12 @@ class Rest:
         principal: Callable[[Request], Principal],
         max_body_bytes: int,
         allowed_origins: Sequence[str] = (),
+        passed_on: PassedOn | None = None,
     ) -> None:
         self.hub = hub
-        groups = [group(hub, principal, max_body_bytes) for group in GROUPS]
+        groups = [
+            group(hub, principal, max_body_bytes, passed_on or PassedOn()) for group in GROUPS
+        ]
         sockets = Sockets(hub, principal, max_body_bytes, allowed_origins)
         self._routes: list[BaseRoute] = [route for group in groups for route in group.routes()]
         self._routes += sockets.routes()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from agenthub.deliveries import Deliveries, Delivery, Letter, run_event
@@ -26,16 +27,19 @@ def with_webhook(request: RunRequest, body: RunCreate, deliveries: Deliveries) -
 
 @dataclass(frozen=True, slots=True)
 class RunLetters:
-    """Makes the bodies of webhooks: the run as the Agent Server sends it, with what it leaves out."""
+    """Makes webhooks: the run as the Agent Server sends it, with what it leaves out, and the headers that
+    the project gives them all."""
 
     runs: RunStore
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     async def __call__(self, delivery: Delivery) -> Letter | None:
         if delivery.payload is not None:
             # the run may have been deleted since
-            return Letter(delivery.payload)
+            return Letter(delivery.payload, self.headers)
         run = await self.runs.get(delivery.tenant, delivery.run_id)
-        return None if run is None else Letter(dumps(webhook_body(run, datetime.now(UTC))))
+        body = None if run is None else dumps(webhook_body(run, datetime.now(UTC)))
+        return None if body is None else Letter(body, self.headers)
 
 
 def webhook_body(run: Run, now: datetime) -> JsonObject:

@@ -15,6 +15,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
+from agenthub.archive import ThreadTtl
 from agenthub.crons import (
     MOST_FIRINGS,
     Cron,
@@ -138,10 +139,12 @@ update crons set due_at = now() + $3::interval where tenant_id = $1 and cron_id 
 
 @dataclass(frozen=True, slots=True)
 class PostgresCrons:
-    """`agenthub.crons.CronStore`. `clock` takes the place of the database's, in tests."""
+    """`agenthub.crons.CronStore`. `clock` takes the place of the database's, in tests; `thread_ttl` is for
+    the threads that firings make."""
 
     db: Database
     clock: Callable[[], datetime] | None = None
+    thread_ttl: ThreadTtl | None = None
 
     async def now(self) -> datetime:
         if self.clock is not None:
@@ -224,7 +227,8 @@ class PostgresCrons:
             # one that was moved to another thread meanwhile is taken up with that thread's lock
             if row is None or row["thread_id"] != due.thread_id:
                 return None
-            return await _do(connection, decide(cron_of(row), row["now"], row["busy"]), row["now"])
+            step = decide(cron_of(row), row["now"], row["busy"])
+            return await _do(connection, step, row["now"], self.thread_ttl)
 
     async def run_now(self, cron: Cron) -> Fired | None:
         async with self.db.transaction() as connection:
@@ -233,7 +237,7 @@ class PostgresCrons:
             row = await connection.fetchrow(LOCK, cron.tenant, cron.cron_id)
             if row is None:
                 return None
-            made = await _start(connection, cron)
+            made = await _start(connection, cron, self.thread_ttl)
             if isinstance(made, str):
                 # raised inside, so that nothing of it stays
                 raise Conflict(made)
@@ -245,14 +249,14 @@ class PostgresCrons:
         await self.db.fetch(POSTPONE, tenant, due.cron_id, by)
 
 
-async def _do(connection: _Connection, step: Step, now: datetime) -> Fired:
+async def _do(connection: _Connection, step: Step, now: datetime, ttl: ThreadTtl | None) -> Fired:
     """Do what was decided, in the transaction that holds the cron."""
     cron = step.cron
     made: Fired | str = Fired(None)
     if step.missed is not None:
         await _remember(connection, cron, step.missed[0], "missed", until=step.missed[1])
     if step.slot is not None and step.outcome == "fired":
-        made = await _start(connection, cron)
+        made = await _start(connection, cron, ttl)
     run = None if isinstance(made, str) else made.run
     if step.slot is not None:
         outcome = "refused" if isinstance(made, str) else step.outcome
@@ -271,10 +275,10 @@ async def _do(connection: _Connection, step: Step, now: datetime) -> Fired:
     return Fired(run, again, () if isinstance(made, str) else made.displaced)
 
 
-async def _start(connection: _Connection, cron: Cron) -> Fired | str:
+async def _start(connection: _Connection, cron: Cron, ttl: ThreadTtl | None) -> Fired | str:
     """Create the run of a firing; or why its thread does not take it."""
     new = new_run(cron)
-    row = await connection.fetchrow(runs.CREATE, *runs.arguments(new))
+    row = await connection.fetchrow(*runs.creation(new, ttl))
     if row is not None:
         return Fired(run_of(row))
     thread = await connection.fetchrow(locks.THREAD, new.tenant, new.thread_id)
@@ -296,7 +300,7 @@ async def _displace(connection: _Connection, new: NewRun) -> Fired | str:
         if cancelled is not None and cancelled.worker_id is not None:
             displaced.append(cancelled.worker_id)
     behind = replace(new, multitask="enqueue")
-    row = await connection.fetchrow(runs.CREATE, *runs.arguments(behind))
+    row = await connection.fetchrow(*runs.creation(behind, None))
     assert row is not None, "the thread is locked, and it is this agent's"
     return Fired(run_of(row), displaced=displaced)
 

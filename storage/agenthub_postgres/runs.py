@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import LiteralString
 from uuid import UUID
 
 import asyncpg
 from asyncpg import Record
 
+from agenthub.archive import ThreadTtl
 from agenthub.errors import Conflict, KeyReused, NotFound
 from agenthub.interrupts import unknown
 from agenthub.json import dumps, loads, text
@@ -28,7 +30,7 @@ from agenthub_postgres.records import RUN_COLUMNS, run_of
 
 IDEMPOTENCY_HOURS = 24
 
-CREATE = f"""
+_CREATE = f"""
 with made as (
   -- the thread, where it may be made and is not there
   insert into threads (tenant_id, thread_id, agent, status, subject, metadata, open_runs, open_task, ephemeral)
@@ -104,9 +106,19 @@ with made as (
   -- no `on conflict`: a key that is taken must undo the whole statement
   insert into idempotency (tenant_id, key, request_hash, run_id, expires_at)
   select $1, $18::text, $19, r.run_id, now() + make_interval(hours => $20) from run r where $18::text is not null
+)"""
+
+CREATE = _CREATE + "\nselect * from run"
+
+# where threads have a time to live by default; a statement apart, because each part costs every run
+CREATE_LIVING = (
+    _CREATE
+    + """, living as (
+  insert into thread_ttls (tenant_id, thread_id, strategy, ttl, expires_at)
+  select $1, $2, $24, $25::interval, now() + $25::interval from made where not $11
 )
-select * from run
-"""
+select * from run"""
+)
 
 THREAD = """
 select agent, open_runs, interrupts, open_task from threads where tenant_id = $1 and thread_id = $2
@@ -170,15 +182,16 @@ COUNT_TASKS = f"select count(*) from tasks t {_TASK_FILTER}"
 
 @dataclass(frozen=True, slots=True)
 class PostgresRuns:
-    """`agenthub.ports.RunStore`."""
+    """`agenthub.ports.RunStore`. `thread_ttl` is for threads that runs make."""
 
     db: Database
+    thread_ttl: ThreadTtl | None = None
 
     async def create(self, new: NewRun) -> Run:
         """See the port. Retries when another transaction made the thread at the same moment."""
         for _ in range(3):
             try:
-                row = await self.db.row(CREATE, *arguments(new))
+                row = await self.db.row(*creation(new, self.thread_ttl))
                 if row is not None:
                     return run_of(row)
                 # a retry changes nothing: what its first request did is no reason to refuse it
@@ -254,7 +267,8 @@ class PostgresRuns:
                 await cancellation.cancel(
                     connection, new.tenant, row["run_id"], action, "superseded by a new run"
                 )
-            row = await connection.fetchrow(CREATE, *arguments(replace(new, multitask="enqueue")))
+            behind = replace(new, multitask="enqueue")
+            row = await connection.fetchrow(*creation(behind, self.thread_ttl))
             if row is None:
                 # raised inside, so that the cancellations are undone
                 raise Conflict(f"thread {str(new.thread_id)!r} changed meanwhile; try again")
@@ -335,6 +349,13 @@ class PostgresRuns:
             )
             for row in rows
         ]
+
+
+def creation(new: NewRun, ttl: ThreadTtl | None) -> tuple[LiteralString, *tuple[object, ...]]:
+    """The statement that makes a run, and its parameters."""
+    if ttl is None:
+        return CREATE, *arguments(new)
+    return CREATE_LIVING, *arguments(new), ttl.strategy, ttl.after
 
 
 def arguments(new: NewRun) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
+from agenthub.archive import ThreadTtl
 from agenthub.errors import Conflict
 from agenthub.json import JsonObject, text
 from agenthub.threads import Thread
@@ -19,6 +20,18 @@ CREATE = """
 insert into threads (tenant_id, thread_id, subject, metadata, agent) values ($1, $2, $3, $4::jsonb, $5)
     on conflict (tenant_id, thread_id) do nothing
 returning *
+"""
+
+CREATE_LIVING = """
+with made as (
+  insert into threads (tenant_id, thread_id, subject, metadata, agent) values ($1, $2, $3, $4::jsonb, $5)
+      on conflict (tenant_id, thread_id) do nothing
+  returning *
+), living as (
+  insert into thread_ttls (tenant_id, thread_id, strategy, ttl, expires_at)
+  select tenant_id, thread_id, $6, $7::interval, now() + $7::interval from made
+)
+select * from made
 """
 
 GET = """
@@ -77,9 +90,10 @@ delete from threads t using held h where t.tenant_id = h.tenant_id and t.thread_
 
 @dataclass(frozen=True, slots=True)
 class PostgresThreads:
-    """`agenthub.ports.ThreadStore`."""
+    """`agenthub.ports.ThreadStore`. `thread_ttl` is for threads that do not get their own."""
 
     db: Database
+    thread_ttl: ThreadTtl | None = None
 
     async def create(
         self,
@@ -91,7 +105,12 @@ class PostgresThreads:
         agent: str | None = None,
         exists_ok: bool = False,
     ) -> Thread:
-        row = await self.db.row(CREATE, tenant, thread_id, subject, text(metadata), agent)
+        new = (tenant, thread_id, subject, text(metadata), agent)
+        if self.thread_ttl is None:
+            row = await self.db.row(CREATE, *new)
+        else:
+            ttl = self.thread_ttl
+            row = await self.db.row(CREATE_LIVING, *new, ttl.strategy, ttl.after)
         if row is not None:
             return thread_of(row)
         found = await self.get(tenant, thread_id)

@@ -51,7 +51,9 @@ async def serving(
     http = Http() if project is None else project.http
     own = load(project)
     async with open_hub(config, project) as hub:
-        mounted = without(surfaces(hub, config, await _state_key(config)), http.without)
+        mounted = without(
+            surfaces(hub, config, await _state_key(config), http.passed_on), http.without
+        )
         app = create_app(mounted, config.allowed_origins, cors=http.cors, own=own)
         server = LeavingServer(
             uvicorn.Config(
