@@ -326,6 +326,29 @@ async def test_a_run_whose_result_cannot_be_stored_has_failed_and_its_log_has_no
     assert scene.finish.status == "error"
     assert scene.ended["status"] == "error"
     assert scene.ended["error"]["error"] == "InternalError"
+    assert scene.writer.kinds == ["started", "custom", "updates", "ended"], "what was said is told"
+
+
+@virtual
+async def test_a_run_whose_last_events_cannot_be_stored_either_ends_all_the_same() -> None:
+    refusals = 0
+
+    async def refused() -> None:
+        nonlocal refusals
+        if refusals < 2:
+            refusals += 1
+            raise ValueError("the database refuses it")
+
+    async def agent(recorder: Recorder) -> Finish:
+        recorder.emit("updates", b"bad")
+        return DONE
+
+    writer = FakeWriter(ask=refused, ask_finish=refused)
+    scene = Scene(agent, writer=writer)
+    await scene.attempt.run()
+    assert refusals == 2
+    assert (scene.finish.status, scene.writer.kinds) == ("error", ["ended"])
+    assert scene.ended["error"]["error"] == "InternalError"
 
 
 @virtual

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias
@@ -15,6 +16,7 @@ from typing import Literal, Protocol, TypeAlias
 from agenthub import events
 from agenthub.clock import Clock
 from agenthub.errors import LeaseLost
+from agenthub.events import Event
 from agenthub.json import JsonObject
 from agenthub.ports import Claimed, Finish, LeaseWriter, Queue
 from agenthub.recorder import Recorder
@@ -57,6 +59,7 @@ class Attempt:
         # a run that was to be cancelled when its worker died is not executed again
         self._stop: Stop | None = claimed.cancel
         self._work: asyncio.Task[Finish] | None = None
+        self._unsaved: Sequence[Event] = ()
         self.left_behind: asyncio.Task[Finish] | None = None
         """The agent, if it ignored its cancellation and still runs."""
         self._patience: asyncio.TimerHandle | None = None
@@ -170,7 +173,25 @@ class Attempt:
             return []
         except Exception:
             log.exception("run %s: its result cannot be stored", self.claimed.lease.run_id)
-        return await self._finish(failed("InternalError", "the run's result could not be stored"))
+        try:
+            await self._keep(self._unsaved)
+            message = "the run's result could not be stored"
+            return await self._finish(failed("InternalError", message))
+        except LeaseLost:
+            return []
+
+    async def _keep(self, unsaved: Sequence[Event]) -> None:
+        """Record what was said before a finish that failed, unless just that cannot be stored."""
+        for event in unsaved:
+            self.recorder.emit(event.kind, event.data, event.ns)
+        again = self.recorder.take()
+        try:
+            await self.writer.append(self.claimed.lease, self.claimed.task_id, again)
+        except LeaseLost:
+            raise
+        except Exception:
+            log.exception("run %s: its last events are lost", self.claimed.lease.run_id)
+            self.recorder.rewind(again)
 
     async def _finish(self, finish: Finish) -> list[str]:
         run_id = self.claimed.lease.run_id
@@ -187,6 +208,8 @@ class Attempt:
         except Exception:
             # another finish may follow, and the log has no gaps
             self.recorder.rewind(final)
+            # the values are the result, which is what most likely cannot be stored
+            self._unsaved = [e for e in final if e.kind not in (events.VALUES, events.ENDED)]
             raise
 
     async def _try_again(self, after: timedelta, error: JsonObject) -> None:
