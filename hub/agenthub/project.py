@@ -20,6 +20,7 @@ from agenthub import declared
 from agenthub.agents import CARD_KEYS, TaskSupport, slug
 from agenthub.archive import ThreadTtl
 from agenthub.declared import PassedOn, Webhooks
+from agenthub.environments import Environment, read_environments
 from agenthub.errors import Invalid, NotFound
 
 AGENT_KEYS = {"path", "description", "environment", "task", "card"}
@@ -69,7 +70,7 @@ class Project:
     """What `dev` and `work` serve. `root` is where relative paths and imports start; `index` is the
     store's semantic index: `{"dims", "embed", "fields"}`; `ttl` its items' time to live:
     `{"default_ttl", "refresh_on_read"}`, minutes; `thread_ttl` is that of threads that do not have their
-    own. `ignored` are settings that have no effect here."""
+    own. `described` are environments by name. `ignored` are settings that have no effect here."""
 
     root: Path
     sources: tuple[AgentSource, ...]
@@ -79,6 +80,7 @@ class Project:
     thread_ttl: ThreadTtl | None = None
     http: Http = field(default_factory=Http)
     ignored: tuple[str, ...] = ()
+    described: Mapping[str, Environment] = field(default_factory=dict[str, Environment])
     config_file: Path | None = None
 
     @property
@@ -159,10 +161,19 @@ def _from_toml(file: Path) -> Project:
                 card=_card(fields, where),
             )
         )
+    described = read_environments(body, file.parent, file.name)
+    for source in sources:
+        if described and source.environment not in {"default", *described}:
+            known = ", ".join(sorted(described))
+            raise Invalid(
+                f"[agents.{source.name}] in {file.name}: there is no [environments."
+                f"{source.environment}]; there are: {known}"
+            )
     http, ignored = _http(file.parent, body, file.name)
     return Project(
         root=file.parent,
         sources=tuple(sources),
+        described=described,
         index=_index(file.parent, body.get("store"), file.name),
         ttl=_ttl(body.get("store"), file.name),
         thread_ttl=_thread_ttl(body, file.name),

@@ -24,6 +24,7 @@ from agenthub.project import Project, read_project
 from agenthub.service import Hub
 from agenthub_postgres.migrate import migrate
 from agenthub_server.cli import banner
+from agenthub_server.cli.apart import workers_of
 from agenthub_server.cli.serve import serving
 from agenthub_server.cli.workers import WorkerProcess, restart_on_changes
 from agenthub_server.embedded import EmbeddedError, embedded
@@ -82,8 +83,8 @@ async def _dev(
         **({"REDIS_URL": config.redis_url} if config.redis_url else {}),
         "AGENTHUB_DRAIN_SECONDS": os.environ.get("AGENTHUB_DRAIN_SECONDS", DRAIN_SECONDS),
     }
-    workers = [WorkerProcess(target, name, variables) for name in project.environments]
     async with serving(config, project) as (server, hub), asyncio.TaskGroup() as group:
+        workers = workers_of(project, target, DATA, variables, hub.streams.tail)
         background = [group.create_task(worker.run()) for worker in workers]
         background.append(group.create_task(_announce(config, hub, workers, notes)))
         if reload:
@@ -96,9 +97,10 @@ async def _dev(
 async def _announce(
     config: Config, hub: Hub, workers: Sequence[WorkerProcess], notes: list[str]
 ) -> None:
-    """Say where everything is, once every worker has published its agents."""
+    """Say where everything is, once every worker has published its agents; those whose environment is
+    still being made follow."""
     for worker in workers:
-        await worker.ready.wait()
+        await worker.settled.wait()
     await hub.agents.refresh()
     print(banner.text(config, hub.agents.all(), hub.agents.unavailable(), notes), flush=True)  # noqa: T201
 

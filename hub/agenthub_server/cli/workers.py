@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from watchfiles import (
     DefaultFilter,
     awatch,  # pyright: ignore[reportUnknownVariableType]  # its stop event is any of three
 )
+
+from agenthub.errors import HubError
+from agenthub_server.environments import NotBuilt
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +42,25 @@ class Sources(DefaultFilter):
 
 
 class WorkerProcess:
-    """One environment's worker. `run` keeps it alive; `restart` replaces it."""
+    """One environment's worker. `run` keeps it alive; `restart` replaces it. `python` finds or makes its
+    interpreter; when it cannot, `unavailable` is told why, and a change of the project is waited for."""
 
-    def __init__(self, project: Path, environment: str, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        environment: str,
+        variables: Mapping[str, str],
+        *,
+        python: Callable[[], Awaitable[Path]],
+        unavailable: Callable[[str], Awaitable[None]],
+    ) -> None:
         self.project = project
         self.environment = environment
         self.variables = variables
-        self.ready = asyncio.Event()
+        self.python = python
+        self.unavailable = unavailable
+        self.settled = asyncio.Event()
+        """It has published its agents, or that will take a while, or never happen."""
         self._process: asyncio.subprocess.Process | None = None
         self._forwarding: asyncio.Task[None] | None = None
         self._replaced = asyncio.Event()
@@ -56,9 +71,16 @@ class WorkerProcess:
         clock = asyncio.get_running_loop().time
         try:
             while True:
-                started = clock()
                 self._replaced.clear()
-                self._process = await self._start()
+                try:
+                    python = await self.python()
+                except (NotBuilt, HubError) as failed:
+                    await self.unavailable(str(failed))
+                    self.settled.set()
+                    await self._replaced.wait()
+                    continue
+                started = clock()
+                self._process = await self._start(python)
                 # apart: what the worker has started may hold its output open after it
                 self._forwarding = asyncio.create_task(self._forward(self._process))
                 code = await self._process.wait()
@@ -83,9 +105,14 @@ class WorkerProcess:
             if self._forwarding is not None:
                 self._forwarding.cancel()
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    def say(self, line: str) -> None:
+        """Tell the person that waits."""
+        print(line, flush=True)  # noqa: T201
+        self.settled.set()
+
+    async def _start(self, python: Path) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
+            str(python),
             "-m",
             "agenthub_server",
             "work",
@@ -109,7 +136,7 @@ class WorkerProcess:
             sys.stdout.write(piece.decode(errors="replace"))
             sys.stdout.flush()
             if piece.startswith(READY) or b"\n" + READY in piece:
-                self.ready.set()
+                self.settled.set()
 
     def restart(self) -> None:
         """Replace it by one with the present code."""
