@@ -16,6 +16,8 @@ import asyncpg
 import pytest
 
 from agenthub_postgres import cancellation, fenced, queue, runs, threads
+from storage import test_policies as policies
+from storage import test_runs as stored_runs
 from testkit import interleavings as two
 from testkit.core import Core
 from testkit.machine import check
@@ -38,6 +40,7 @@ FENCE_STATUS = ("and r.status = 'running'\n     offset 0 for share", "offset 0 f
 SHARE = ("for share of r", "")
 KEY_SHARE = ("for share of r", "for key share of r")
 BACKWARDS = ("claims order by run_id", "claims order by run_id desc")
+ASKED = "case when e.interrupts <> '{}'\n                       then now()"
 NO_PROMOTION = ("order by p.run_id limit 1", "order by p.run_id limit 0")
 
 MUTANTS = [
@@ -152,6 +155,34 @@ MUTANTS = [
         "a deletion does not wait", [(threads, "LOCK_RUNS", "order by run_id for update", "")],
         two.a_deletion_of_the_thread_waits_for_a_write_and_refuses,
     ),
+    Mutant(
+        "another try ignores the epoch", [(queue, "RETRY", *FENCE_EPOCH)],
+        policies.test_a_lost_lease_gives_nothing_back,
+    ),
+    Mutant(
+        "another try counts nothing", [(queue, "RETRY", "r.retries + 1", "r.retries")],
+        policies.test_a_run_is_given_back_with_the_failure_of_its_agent,
+    ),
+    Mutant(
+        "another try does not wait", [(queue, "RETRY", "now() + $4::interval", "now() - $4::interval")],
+        policies.test_a_run_that_is_tried_again_waits_for_its_time,
+    ),
+    Mutant(
+        "an answer inherits nothing", [(runs, "CREATE", "a.run_id = place.last_run", "false")],
+        policies.test_an_answer_inherits_how_its_task_is_looked_after,
+    ),
+    Mutant(
+        "no question is due", [(fenced, "FINISH", ASKED, "case when false then now()")],
+        policies.test_questions_are_due_when_their_run_says_so,
+    ),
+    Mutant(
+        "every run is due", [(fenced, "FINISH", ASKED, "case when true then now()")],
+        policies.test_a_run_that_asks_nothing_is_never_due,
+    ),
+    Mutant(
+        "any agent goes on anywhere", [(runs, "CREATE", "($22::boolean or", "(true or $22::boolean or")],
+        stored_runs.test_a_thread_stays_with_the_agent_of_its_first_run,
+    ),
 ]  # fmt: skip
 
 
@@ -167,7 +198,8 @@ async def test_the_suite_kills(core: Core, mutant: Mutant, monkeypatch: pytest.M
             await connection.prepare(changed)  # a mutant that is no SQL would die of that alone
         monkeypatch.setattr(module, constant, changed)
     # a test that saw it, or a constraint of the schema that held
-    with pytest.raises((AssertionError, asyncpg.IntegrityConstraintViolationError)):
+    seen = (AssertionError, pytest.fail.Exception, asyncpg.IntegrityConstraintViolationError)
+    with pytest.raises(seen):
         await (mutant.killer or _machine)(core)
 
 
