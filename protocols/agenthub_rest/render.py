@@ -58,13 +58,18 @@ def thread(t: Thread) -> JsonObject:
     }
 
 
-def state(s: ThreadState, inside: Mapping[str, JsonObject] | None = None) -> JsonObject:
-    """A `ThreadState` (agent-server.md §1.2); `inside` has the states of its subgraphs by step."""
-    inside = inside or {}
+def state(
+    s: ThreadState,
+    inside: Mapping[str, JsonObject] | None = None,
+    places: Mapping[str, str] | None = None,
+) -> JsonObject:
+    """A `ThreadState` (agent-server.md §1.2). By step, `inside` has the states of its subgraphs, or `places`
+    the namespaces where these are."""
+    inside, places = inside or {}, places or {}
     return {
         "values": s.values,
         "next": list(s.next),
-        "tasks": [_step(step, inside.get(step.id)) for step in s.steps],
+        "tasks": [_step(s, step, inside.get(step.id), places.get(step.id)) for step in s.steps],
         "metadata": s.metadata,
         "created_at": s.created_at,
         "checkpoint": _checkpoint(s, s.checkpoint_id),
@@ -79,14 +84,19 @@ def _checkpoint(s: ThreadState, checkpoint_id: str | None) -> JsonObject:
     return {"thread_id": str(s.thread_id), "checkpoint_ns": s.ns, "checkpoint_id": checkpoint_id}
 
 
-def _step(step: StepView, inside: JsonObject | None) -> JsonObject:
+def _step(
+    s: ThreadState, step: StepView, inside: JsonObject | None, place: str | None
+) -> JsonObject:
+    checkpoint: JsonObject | None = None if inside is None else inside["checkpoint"]
+    if place is not None:
+        checkpoint = {"thread_id": str(s.thread_id), "checkpoint_ns": place}
     return {
         "id": step.id,
         "name": step.name,
         "path": list(step.path),
         "error": step.error,
         "interrupts": [i.public() for i in step.interrupts],
-        "checkpoint": None if inside is None else inside["checkpoint"],
+        "checkpoint": checkpoint,
         "state": inside,
         "result": step.result,
     }

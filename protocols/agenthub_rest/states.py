@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agenthub.errors import Invalid
+from agenthub.errors import HubError, Invalid
 from agenthub.ids import parse_id
 from agenthub.json import JsonObject, dumps
 from agenthub.principal import Principal
-from agenthub.threads import StateUpdate, ThreadState
+from agenthub.threads import StateUpdate, StepView, ThreadState
 from agenthub_rest import render
 from agenthub_rest.api import Api
 from agenthub_rest.bodies import plain
@@ -59,15 +59,35 @@ class ThreadStates(Api):
         return await self._shown(who, found, subgraphs=body.subgraphs)
 
     async def _shown(self, who: Principal, found: ThreadState, *, subgraphs: bool) -> Response:
-        inside = await self._inside(who, found, DEEPEST) if subgraphs else None
-        return JsonResponse(dumps(render.state(found, inside)))
+        if subgraphs:
+            inside = await self._inside(who, found, DEEPEST)
+            return JsonResponse(dumps(render.state(found, inside)))
+        places = await self._places(who, found) if found.steps else None
+        return JsonResponse(dumps(render.state(found, places=places)))
+
+    async def _places(self, who: Principal, found: ThreadState) -> dict[str, str]:
+        """The namespaces of the subgraphs that are next, by the step that is in them."""
+        thread = await self.hub.thread(who, found.thread_id)
+        if thread.agent is None:
+            return {}
+        try:
+            known = self.hub.agent(thread.agent).subgraphs
+        except HubError:  # it is not deployed any more
+            return {}
+        outside = [part.split(":")[0] for part in found.ns.split("|") if part]
+        return {
+            step.id: _below(found.ns, step)
+            for step in found.steps
+            if "|".join([*outside, step.name]) in known
+        }
 
     async def _inside(self, who: Principal, found: ThreadState, deep: int) -> dict[str, JsonObject]:
         """The latest states of the subgraphs that are next, by the step that is in them."""
         states: dict[str, JsonObject] = {}
         for step in found.steps if deep else ():
-            ns = f"{found.ns}|{step.name}:{step.id}" if found.ns else f"{step.name}:{step.id}"
-            inner = await self.hub.states.get(who.tenant, found.thread_id, ns=ns)
+            inner = await self.hub.states.get(
+                who.tenant, found.thread_id, ns=_below(found.ns, step)
+            )
             if inner is not None:
                 states[step.id] = render.state(inner, await self._inside(who, inner, deep - 1))
         return states
@@ -103,3 +123,8 @@ class ThreadStates(Api):
 
 def _thread_id(request: Request) -> UUID:
     return parse_id(request.path_params["thread_id"], "thread id")
+
+
+def _below(ns: str, step: StepView) -> str:
+    """The namespace of what runs in a step."""
+    return f"{ns}|{step.name}:{step.id}" if ns else f"{step.name}:{step.id}"
