@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-import httpx
 import pytest
 
 from agenthub_postgres.database import Database
