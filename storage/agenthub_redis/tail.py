@@ -47,6 +47,9 @@ class RedisTail:
         self._outgoing: list[tuple[bytes, bytes]] = []
         self._queued = asyncio.Event()
         self._down = False
+        # of two tasks that connect at once, each would get a connection, and one of them be forgotten
+        # with what was subscribed on it
+        self._connected = asyncio.Event()
 
     def _channel(self, task_id: UUID) -> bytes:
         return self.task_prefix + task_id.bytes
@@ -102,7 +105,10 @@ class RedisTail:
         """Send what changed, in one command for many followers. What is lost with the connection is
         made good when `_receive` connects again."""
         while True:
+            await self._connected.wait()
             await self._changed.wait()
+            if not self._connected.is_set():
+                continue
             self._changed.clear()
             changes, self._changes = self._changes, {}
             wanted = [channel for channel, on in changes.items() if on]
@@ -129,6 +135,7 @@ class RedisTail:
                     await self._pubsub.subscribe(*channels)
                 self._fanout.look_everywhere()
                 self._down = False
+                self._connected.set()
                 while True:
                     message = await self._pubsub.get_message(timeout=None)
                     if message is not None:
@@ -137,6 +144,7 @@ class RedisTail:
                 if not self._down:
                     log.warning("Redis is not reachable (%s); streams fall back to polling", broken)
                 self._down = True
+                self._connected.clear()
                 self._fanout.look_everywhere()
                 await self._pubsub.aclose()
                 self._pubsub = self.client.pubsub()

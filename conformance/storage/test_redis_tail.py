@@ -1,0 +1,114 @@
+"""The tail on a real Valkey: what is announced and published arrives, from the first moment on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from agenthub.background import in_background
+from agenthub.events import Event
+from agenthub.ids import new_id
+from agenthub.ports import Following
+from agenthub_redis import RedisTail
+
+LONG = 3600.0
+"""Nobody looks by himself within a test."""
+AGAIN = 0.02
+
+
+@dataclass
+class Listener:
+    """Hears a topic of a tail."""
+
+    tail: RedisTail
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        async for _ in self.tail.broadcasts("topic"):
+            self.heard.set()
+
+    async def hears(self, sender: RedisTail) -> None:
+        """An announcement arrives: one of many, since a tail may lose what is sent while it connects."""
+        self.heard.clear()
+        while not self.heard.is_set():
+            sender.announce("topic")
+            await asyncio.wait([asyncio.ensure_future(self.heard.wait())], timeout=AGAIN)
+
+
+async def gets(following: Following, sender: RedisTail, task_id: UUID, seq: int) -> None:
+    """An event arrives."""
+    while True:
+        sender.publish(task_id, [Event(seq, task_id, "custom", b"1")])
+        slice_ = await following.next(timeout=AGAIN)
+        if slice_ is not None and slice_.events and slice_.events[0].seq == seq:
+            return
+
+
+@asynccontextmanager
+async def tail_on(redis_url: str) -> AsyncGenerator[RedisTail]:
+    async with Redis.from_url(redis_url) as client:
+        tail = RedisTail(client, prefix="test:", refresh_seconds=LONG)
+        async with in_background(tail.run):
+            yield tail
+
+
+async def test_who_follows_a_task_while_the_tail_connects_hears_of_topics_too(
+    redis_url: str,
+) -> None:
+    async with Redis.from_url(redis_url) as client, tail_on(redis_url) as sender:
+        pool: Any = client.connection_pool
+        at_once = pool.get_connection
+        asked = 0
+
+        async def late(*args: Any, **how: Any) -> Any:
+            """The second connection takes its time."""
+            nonlocal asked
+            asked += 1
+            second = asked == 2
+            connection = await at_once(*args, **how)
+            for _ in range(50 if second else 0):
+                await asyncio.sleep(0)
+            return connection
+
+        pool.get_connection = late
+        tail, task_id = RedisTail(client, prefix="test:", refresh_seconds=LONG), new_id()
+        tail.prepare(task_id)
+        listener = Listener(tail)
+        async with in_background(tail.run, listener.run), tail.follow(task_id) as following:
+            async with asyncio.timeout(20):
+                # and not only what comes while the first connection is still being read
+                for seq in range(1, 5):
+                    await listener.hears(sender)
+                    await gets(following, sender, task_id, seq)
+
+
+async def test_topics_and_tasks_are_heard_again_after_the_connection_broke(redis_url: str) -> None:
+    async with tail_on(redis_url) as tail, tail_on(redis_url) as sender:
+        listener, task_id = Listener(tail), new_id()
+        async with in_background(listener.run), tail.follow(task_id) as following:
+            async with asyncio.timeout(30):
+                await listener.hears(sender)
+                async with Redis.from_url(redis_url) as admin:
+                    await admin.execute_command("CLIENT KILL TYPE pubsub")
+                for seq in range(1, 5):
+                    await listener.hears(sender)
+                    await gets(following, sender, task_id, seq)
+
+
+@pytest.mark.parametrize("followers", [50])
+async def test_many_who_begin_and_leave_at_once_all_hear(redis_url: str, followers: int) -> None:
+    async def follows(n: int) -> None:
+        task_id = new_id()
+        for seq in range(1, 4):
+            async with tail.follow(task_id) as following:
+                await gets(following, sender, task_id, seq)
+
+    async with tail_on(redis_url) as tail, tail_on(redis_url) as sender, asyncio.timeout(30):
+        await asyncio.gather(*(follows(n) for n in range(followers)))
