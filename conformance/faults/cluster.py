@@ -189,7 +189,8 @@ class Cluster:
                 ),
                 within=within,
             )
-            assert await invariants.broken(connection) == {}
+            broken = await invariants.broken(connection)
+            assert broken == {}, broken
         finally:
             await connection.close()
 

@@ -57,7 +57,10 @@ select h.run_id, h.epoch from history h
    or h.events < (select count(*) from events e where e.run_id = h.run_id and e.epoch < h.epoch)
    or h.writes < (select count(*) from checkpoint_writes w
                     join checkpoints c using (tenant_id, thread_id, ns, checkpoint_id)
-                   where c.run_id = h.run_id::text and w.epoch < h.epoch))
+                   where c.run_id = h.run_id::text and w.epoch < h.epoch
+                     -- an answer writes, in an attempt of its own run, beside the checkpoint that asked
+                     and not exists (select from runs r join runs later using (tenant_id, task_id)
+                                      where r.run_id = h.run_id and later.run_id > r.run_id)))
 """,
     "I4 a log is not dense": """
 select task_id, count(*), max(seq) from events

@@ -75,12 +75,14 @@ class Hand:
 
 
 @asynccontextmanager
-async def session(at: str, *, version: str = VERSION) -> AsyncGenerator[Hand]:
-    """A session that begins at a replica, with elicitation."""
+async def session(
+    at: str, *, version: str = VERSION, elicitation: dict[str, Any] | None = None
+) -> AsyncGenerator[Hand]:
+    """A session that begins at a replica, with elicitation: forms, unless told otherwise."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as raw:
         params = {
             "protocolVersion": version,
-            "capabilities": {"elicitation": {}},
+            "capabilities": {"elicitation": elicitation or {}},
             "clientInfo": {"name": "hand", "version": "1"},
         }
         body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}

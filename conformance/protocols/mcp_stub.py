@@ -49,9 +49,13 @@ class StubHub:
     def __post_init__(self) -> None:
         self.agents = Agents(cast("Any", self), cast("Any", None), tenant="default")
         self.sessions = MemorySessions()
+        self.archive = self
         self.streams = Streams(cast("Any", None), MemoryTail(), poll_seconds=1.0)
         self.creating.set()
         self.finish.set()
+
+    async def ttl(self, tenant: str, thread_id: UUID) -> None:
+        """Every thread is kept."""
 
     async def deployed(self, tenant: str) -> Sequence[Deployed]:
         return self.deployed_now
@@ -92,12 +96,13 @@ class StubHub:
 
     async def task(self, who: Principal, task_id: UUID) -> Task:
         last = self.runs[-1]
+        standing = task_status(last.status, last.interrupts)
         return Task(
             tenant=last.tenant,
             task_id=task_id,
             thread_id=last.thread_id,
             agent=last.agent,
-            status="working" if last.open else task_status(last.status, last.interrupts),
+            status=standing,
             subject=last.subject,
             created_at=last.created_at,
             updated_at=last.updated_at,

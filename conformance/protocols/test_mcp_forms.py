@@ -19,6 +19,10 @@ def accepted(**content: Any) -> types.ElicitResult:
     return types.ElicitResult(action="accept", content=content)
 
 
+def no_page(_: Interrupt) -> None:
+    """Every question is answered in a form."""
+
+
 def question(schema: dict[str, Any] | None, value: Any = "?") -> Interrupt:
     return Interrupt("a" * 32, value, schema)
 
@@ -109,11 +113,58 @@ def test_words_that_begin_like_json_are_words() -> None:
     ],
 )
 def test_a_question_is_put_in_words(value: Any, message: str) -> None:
-    (asked,) = elicit.requests([question(None, value)], {}).values()
+    (asked,) = elicit.requests([question(None, value)], {}, no_page).values()
     assert asked.params.message == message
 
 
 def test_replies_to_other_questions_or_of_another_kind_are_passed_over() -> None:
     asked = question({"type": "string"})
     roots = types.ListRootsResult(roots=[])
-    assert elicit.read([asked], {asked.id: roots, "other": accepted(answer="x")}) == ({}, {})
+    given = {asked.id: roots, "other": accepted(answer="x")}
+    assert elicit.read([asked], given, no_page) == elicit.Replies()
+
+
+def test_choices_keep_their_titles_and_may_be_several() -> None:
+    titled = [{"const": "r", "title": "Red"}, {"const": "b", "title": "Blue"}]
+    old = {"type": "string", "enum": ["r", "b"], "enumNames": ["Red", "Blue"]}
+    fields = {
+        "one": {"type": "string", "oneOf": titled, "default": "r"},
+        "old": old,
+        "several": {"type": "array", "items": {"type": "string", "enum": ["r"]}, "minItems": 1},
+        "titled": {"type": "array", "items": {"anyOf": titled}},
+    }
+    referred = {**fields, "named": {"type": "array", "items": {"$ref": "#/$defs/Colour"}}}
+    colour = {"enum": ["r", "b"], "type": "string"}
+    schema = {"type": "object", "properties": referred, "$defs": {"Colour": colour}}
+    kind, shown = form(schema)
+    assert kind == "fields"
+    assert shown["properties"] == {**fields, "named": {"type": "array", "items": colour}}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"type": "array", "items": {"type": "integer"}},
+        {"type": "array"},
+        {"oneOf": [{"const": 1, "title": "One"}, {"const": 2, "title": "Two"}]},
+        {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+    ],
+)
+def test_a_list_or_choice_of_anything_but_texts_is_no_field(field: dict[str, Any]) -> None:
+    kind, _ = form({"type": "object", "properties": {"x": field}, "required": ["x"]})
+    assert kind == "json"
+
+
+def test_a_question_goes_by_the_name_that_its_schema_has() -> None:
+    def asked(id_: str, name: str | None) -> Interrupt:
+        schema = None if name is None else {"type": "string", "$anchor": name}
+        return Interrupt(id_, "?", schema)
+
+    questions = [asked("a", "user"), asked("b", None), asked("c", "twice"), asked("d", "twice")]
+    assert list(elicit.by_name(questions)) == ["user", "b", "c", "d"]
+    assert list(elicit.requests(questions, {}, no_page)) == ["a", "b", "c", "d"]
+    assert list(elicit.requests(questions, {}, no_page, named=True)) == ["user", "b", "c", "d"]
+    given = accepted(answer="Ann")
+    assert elicit.read(questions, {"user": given}, no_page).answers == {"a": "Ann"}
+    assert elicit.read(questions, {"a": given}, no_page).answers == {"a": "Ann"}
+    assert elicit.read(questions, {"twice": given}, no_page).answers == {}

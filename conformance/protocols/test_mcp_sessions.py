@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 from uuid import uuid4
@@ -21,6 +19,7 @@ from agenthub.principal import Principal
 from agenthub_mcp.wire import read_event_id
 from agenthub_server.embedded import Postgres, Valkey
 from protocols.mcp_client import ERAS, LEGACY, Heard, client
+from protocols.mcp_pair import Pair, pair_of
 from protocols.mcp_session import ACCEPT, VERSION, Frame, Hand, session
 from protocols.mcp_stub import StubHub, serving
 from testkit import hub
@@ -31,29 +30,11 @@ AGENTS = hub.FIXTURES / "mcp_agents.py"
 CANCELLED = -32800
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two replicas over one database, and a worker."""
-
-    one: str
-    two: str
-    dsn: str
-    redis_url: str
-
-
 @pytest.fixture(scope="module")
 async def pair(postgres: Postgres, valkey: Valkey, template: str) -> AsyncGenerator[Pair]:
-    admin = await asyncpg.connect(postgres.url("postgres"))
-    await admin.execute(f"create database mcp_pair template {template} strategy file_copy")
-    await admin.close()
-    dsn, redis_url = postgres.url("mcp_pair"), valkey.url(12)
-    async with AsyncExitStack() as stack:
-        config = hub.settings(dsn, redis_url, drain_seconds=0.0)
-        one = await stack.enter_async_context(hub.hub(config, AGENTS))
-        other = hub.settings(dsn, redis_url)
-        two, service = await stack.enter_async_context(hub.serving(other))
-        await service.agents.refresh()
-        yield Pair(one, two, dsn, redis_url)
+    servers = (postgres, valkey)
+    async with pair_of(AGENTS, servers, template, name="mcp_pair", number=12) as pair:
+        yield pair
 
 
 async def until_question(stream: AsyncGenerator[Frame]) -> Frame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +13,11 @@ import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
 
+import agenthub_mcp
 from agenthub import errors
 from agenthub.agents import AgentInfo
 from agenthub.errors import HubError
+from agenthub.ids import new_id
 from agenthub.interrupts import Interrupt
 from agenthub.ports import Deployed
 from agenthub.principal import Principal
@@ -68,12 +71,54 @@ async def test_an_unexpected_exception_is_logged_and_not_told(
 
 
 @pytest.mark.parametrize("era", ERAS)
+async def test_an_unexpected_exception_of_a_reader_is_not_told_either(
+    era: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stub = StubHub()
+
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("password is hunter2")
+
+    stub.run = broken
+    with caplog.at_level(logging.ERROR):
+        async with serving(stub) as url, client(url, era) as mcp:
+            with pytest.raises(MCPError, match="Internal error") as refused:
+                await mcp.read_resource(f"run://{new_id()}")
+    assert refused.value.code == types.INTERNAL_ERROR
+    assert "hunter2" not in str(refused.value.data)
+    assert "hunter2" in caplog.text
+
+
+async def test_the_version_header_alone_tells_the_eras_apart() -> None:
+    async with serving(StubHub()) as url, http(url) as raw:
+        headers = modern_headers("tools/call", "agent")
+        body = modern_call("agent", {"input": 1})
+        assert (await raw.post("/mcp", json=body, headers=headers)).status_code == 200
+        del headers["MCP-Protocol-Version"]
+        answer = await raw.post("/mcp", json=body, headers=headers)
+    assert answer.status_code == 400
+    assert "Missing session ID" in answer.json()["error"]["message"]
+
+
+def test_the_private_attribute_of_the_sdk_is_read_in_one_place() -> None:
+    package = Path(agenthub_mcp.__file__).parent
+    used = [f.name for f in package.glob("*.py") if "reportPrivateUsage" in f.read_text("utf-8")]
+    assert used == ["caller.py"]
+
+
+@pytest.mark.parametrize("era", ERAS)
 async def test_a_caller_who_is_not_known_sees_no_tools(era: str) -> None:
     def nobody(_: object) -> Principal:
         raise errors.Unauthenticated("who are you?")
 
     async with serving(StubHub(), principal=nobody) as url, client(url, era) as mcp:
-        for call in (mcp.list_tools(), mcp.call_tool("agent", {"input": 1})):
+        for call in (
+            mcp.list_tools(),
+            mcp.call_tool("agent", {"input": 1}),
+            mcp.list_resources(),
+            mcp.read_resource("agent://agent"),
+            mcp.list_prompts(),
+        ):
             with pytest.raises(MCPError, match="who are you") as refused:
                 await call
             assert refused.value.code == 401

@@ -51,7 +51,9 @@ async def test_a_tool_has_a_description_and_objects_on_both_sides(hub_url: str, 
 async def test_both_eras_see_the_same_tools(hub_url: str, era: str) -> None:
     other = LEGACY if era == MODERN else MODERN
     mine, theirs = await listed(hub_url, era), await listed(hub_url, other)
-    assert [t.model_dump() for t in mine] == [t.model_dump() for t in theirs]
+    # which ones may be tasks is a word of 2025-11-25 alone
+    shown = [[t.model_dump(exclude={"execution"}) for t in tools] for tools in (mine, theirs)]
+    assert shown[0] == shown[1]
 
 
 async def test_an_object_comes_back_as_structured_content_and_as_the_same_json(

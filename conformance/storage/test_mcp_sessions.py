@@ -204,6 +204,25 @@ async def test_a_session_that_is_used_does_not_grow_old(
         assert await core.value(age)
 
 
+async def test_a_session_remembers_what_it_subscribed_to_up_to_a_bound(
+    core: Core, sessions: PostgresSessions
+) -> None:
+    session, other = await opened(sessions), await opened(sessions)
+    key = ("default", session.session_id)
+    for uri in ("run://1", "run://2", "run://1"):
+        assert await sessions.subscribe(*key, uri, most=2)
+    assert not await sessions.subscribe(*key, "run://3", most=2)
+    assert await sessions.subscribe("default", other.session_id, "run://3", most=2)
+    assert await sessions.subscriptions(*key) == ["run://1", "run://2"]
+    await sessions.unsubscribe(*key, "run://1")
+    assert await sessions.subscriptions(*key) == ["run://2"]
+    assert await sessions.subscribe(*key, "run://3", most=2)
+    await sessions.close(session)
+    assert await sessions.subscriptions(*key) == []
+    assert not await sessions.subscribe(*key, "run://1", most=2)
+    assert await core.value("select count(*) from mcp_subscriptions") == 1
+
+
 async def test_nothing_reads_more_of_a_tenant_than_it_names(core: Core) -> None:
     # on tables that nobody has analyzed yet: such a plan is kept
     any_, week = uuid4(), timedelta(days=7)
@@ -213,6 +232,9 @@ async def test_nothing_reads_more_of_a_tenant_than_it_names(core: Core) -> None:
         (mcp_sessions.ASK, (*key, 1, b"", "q"), "mcp_streams_pkey"),
         (mcp_sessions.ADOPT, (*key, any_), "mcp_streams_pkey"),
         (mcp_sessions.READ, (*key, 0, 1000), "mcp_messages_pkey"),
+        (mcp_sessions.SUBSCRIBE, ("default", any_, "run://", 100), "mcp_subscriptions_pkey"),
+        (mcp_sessions.SUBSCRIPTIONS, ("default", any_), "mcp_subscriptions_pkey"),
+        (mcp_sessions.UNSUBSCRIBE, ("default", any_, "run://"), "mcp_subscriptions_pkey"),
         (mcp_sessions.TAKE_BACK, ("default", any_, "1", b"", week), "mcp_streams_open"),
         (mcp_sessions.DROP_STREAMS, ("default", 500), "Tid Scan"),
         (mcp_sessions.DROP_SESSIONS, ("default", 500, week), "Tid Scan"),

@@ -19,7 +19,7 @@ from testkit.hub import Quiet
 from testkit.processes import free_port
 from testkit.waiting import eventually
 
-HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding"})
+HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
 
 
 @dataclass(slots=True)
@@ -38,7 +38,8 @@ async def round_robin(replicas: Sequence[str]) -> AsyncGenerator[RoundRobin]:
 
     async def forward(request: Request) -> Response:
         body = await request.body()
-        headers = {k: v for k, v in request.headers.items() if k not in HOP_BY_HOP}
+        # blanks around a value are not part of it
+        headers = {k: v.strip() for k, v in request.headers.items() if k not in HOP_BY_HOP}
         for _ in replicas:
             to = replicas[next(turns) % len(replicas)]
             sent = client.build_request(

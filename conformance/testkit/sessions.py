@@ -63,6 +63,7 @@ class MemorySessions:
     def __init__(self) -> None:
         self.sessions: dict[UUID, Session] = {}
         self.streams: dict[UUID, MemoryStream] = {}
+        self.subscribed: dict[UUID, list[str]] = {}
 
     async def open(self, session: Session) -> None:
         self.sessions[session.session_id] = session
@@ -134,6 +135,20 @@ class MemorySessions:
                 seq = kept.put(message, last=True)
                 taken.append(replace(kept.stream, last_seq=seq, displaced=kept.owner))
         return taken
+
+    async def subscribe(self, tenant: str, session_id: UUID, uri: str, *, most: int) -> bool:
+        uris = self.subscribed.setdefault(session_id, [])
+        if uri not in uris and len(uris) >= most:
+            return False
+        uris[:] = [*(u for u in uris if u != uri), uri]
+        return True
+
+    async def unsubscribe(self, tenant: str, session_id: UUID, uri: str) -> None:
+        uris = self.subscribed.get(session_id, [])
+        uris[:] = [u for u in uris if u != uri]
+
+    async def subscriptions(self, tenant: str, session_id: UUID) -> Sequence[str]:
+        return self.subscribed.get(session_id, [])
 
     async def read(
         self, tenant: str, session_id: UUID, stream_id: UUID, *, after: int, limit: int

@@ -283,3 +283,59 @@ def test_a_card_that_cannot_be_read_is_refused_with_its_place(
     message = refused(write(tmp_path, "agenthub.toml", body))
     assert sentence in message
     assert "agents.one" in message
+
+
+# --- prompts and hints ---------------------------------------------------------------------------
+
+SHOWN = """
+[agents.one]
+path = "./a.py:g"
+annotations = { readOnlyHint = true, openWorldHint = false }
+[[agents.one.prompts]]
+name = "greet"
+title = "Greet"
+text = "Hello {who}"
+arguments = [{ name = "who", description = "Whom?", required = true }]
+[[agents.one.prompts]]
+name = "sum-up"
+text = "Sum up."
+"""
+
+
+def test_prompts_and_hints_of_an_agent_are_read(tmp_path: Path) -> None:
+    (source,) = read_project(write(tmp_path, "agenthub.toml", SHOWN)).sources
+    assert source.annotations == {"readOnlyHint": True, "openWorldHint": False}
+    assert [prompt["name"] for prompt in source.prompts] == ["greet", "sum-up"]
+    assert source.prompts[0]["arguments"] == [
+        {"name": "who", "description": "Whom?", "required": True}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "sentence"),
+    [
+        ("annotations = 1", "annotations is a table"),
+        ("annotations = { readonly = true }", "unknown readonly"),
+        ("annotations = { readOnlyHint = 'yes' }", "readOnlyHint is true or false"),
+        ("prompts = 1", "prompts is a list of tables"),
+        ("prompts = [{ text = 'x' }]", "needs a name"),
+        ("prompts = [{ name = 'a b', text = 'x' }]", "needs a name"),
+        ("prompts = [{ name = 'a' }]", "needs a text"),
+        ("prompts = [{ name = 'a', text = 'x', title = 1 }]", "title is a text"),
+        ("prompts = [{ name = 'a', text = 'x', y = 1 }]", "unknown y"),
+        ("prompts = [{ name = 'a', text = 'x' }, { name = 'a', text = 'y' }]", "the same name"),
+        ("prompts = [{ name = 'a', text = 'x', arguments = [{}] }]", "needs a name"),
+        (
+            "prompts = [{ name = 'a', text = 'x', arguments = [{ name = 'b', required = 1 }] }]",
+            "required is true or false",
+        ),
+    ],
+)
+def test_prompts_and_hints_that_cannot_be_read_are_refused_with_their_place(
+    tmp_path: Path, declared: str, sentence: str
+) -> None:
+    message = refused(
+        write(tmp_path, "agenthub.toml", f"[agents.one]\npath = './a.py:g'\n{declared}")
+    )
+    assert sentence in message
+    assert "agents.one" in message

@@ -23,6 +23,7 @@ CARD_KEYS = frozenset(
         "provider", "icon_url", "documentation_url", "version",
     }
 )  # fmt: skip
+ANNOTATION_KEYS = frozenset({"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,10 @@ class AgentInfo:
     """A deployed agent. Schemas are JSON Schema 2020-12; `output_keys` are the state keys that
     make up its output, or None when the whole value is the output. `drawing_inside` shows the insides
     of subgraphs, too; `subgraphs` maps their namespaces to their schemas. `card` is what the declaration
-    says for directories, with the keys of `CARD_KEYS`."""
+    says for directories, with the keys of `CARD_KEYS`, and `annotations` how the agent behaves, with the
+    keys of `ANNOTATION_KEYS`. `prompts` are texts for users to begin with: `{"name", "text", "title",
+    "description", "arguments": [{"name", "title", "description", "required"}]}`, with the arguments in
+    braces in the text."""
 
     name: str
     description: str
@@ -48,6 +52,8 @@ class AgentInfo:
     code_version: str = ""
     skills: tuple[JsonObject, ...] = ()
     card: JsonObject = field(default_factory=dict[str, Json])
+    annotations: JsonObject = field(default_factory=dict[str, Json])
+    prompts: tuple[JsonObject, ...] = ()
     task: TaskSupport = "optional"
 
     @property
@@ -64,7 +70,7 @@ class AgentInfo:
         """Read a publication; fields that a newer worker added are ignored (rolling upgrades)."""
         known = {f.name for f in fields(cls)}
         kept = {k: v for k, v in body.items() if k in known}
-        for name in ("output_keys", "skills"):
+        for name in ("output_keys", "skills", "prompts"):
             if kept.get(name) is not None:
                 kept[name] = tuple(kept[name])
         return cls(**kept)

@@ -54,7 +54,17 @@ class Config:
     host: str = _setting("127.0.0.1", "Address that the server listens on.")
     port: int = _setting(2024, "Port that the server listens on.")
     public_url: str | None = _setting(
-        None, "The hub's address as clients see it, for agent cards; default: from the request."
+        None,
+        "The hub's address as clients see it, for agent cards and approval pages; default: from the "
+        "request.",
+    )
+    grpc_port: int = _setting(
+        0, "Port on which A2A is served over gRPC, too (extra `grpc`); 0 = it is not."
+    )
+    grpc_address: str | None = _setting(
+        None,
+        "`host:port` of gRPC as clients see it, for agent cards; default: the host of the public URL, and "
+        "that port.",
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (), "Further `Host` values that MCP accepts (comma-separated); localhost always is."
@@ -78,6 +88,9 @@ class Config:
     state_key: str = _setting(
         "",
         "Secret that seals MCP `requestState`, the same on every replica; default: from the database.",
+    )
+    mcp_fixtures: bool = _setting(
+        False, "1 adds what the official MCP suite calls to the server; never in production."
     )
     environment: str = _setting("default", "The environment whose agents a worker serves.")
     slots: int = _setting(512, "Runs that a worker executes at once.")

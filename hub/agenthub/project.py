@@ -22,8 +22,9 @@ from agenthub.archive import ThreadTtl
 from agenthub.declared import PassedOn, Webhooks
 from agenthub.environments import Environment, read_environments
 from agenthub.errors import Invalid, NotFound
+from agenthub.prompts import read_annotations, read_prompts
 
-AGENT_KEYS = {"path", "description", "environment", "task", "card"}
+AGENT_KEYS = {"path", "description", "environment", "task", "card", "annotations", "prompts"}
 SKILL_KEYS = {"id", "name", "description", "tags", "examples", "input_modes", "output_modes"}
 TOP_KEYS = {"agents", "environments", "store", "http", "checkpointer", "webhooks"}
 SURFACES = ("mcp", "a2a")
@@ -50,6 +51,8 @@ class AgentSource:
     environment: str = "default"
     task: TaskSupport = "optional"
     card: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    annotations: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    prompts: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +162,8 @@ def _from_toml(file: Path) -> Project:
                 environment=fields.get("environment", "default"),
                 task=fields.get("task", "optional"),
                 card=_card(fields, where),
+                annotations=read_annotations(fields, where),
+                prompts=read_prompts(fields, where),
             )
         )
     described = read_environments(body, file.parent, file.name)

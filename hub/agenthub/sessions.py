@@ -119,6 +119,16 @@ class SessionStore(Protocol):
         """End the open streams of a request with this message, whoever writes them."""
         ...
 
+    async def subscribe(self, tenant: str, session_id: UUID, uri: str, *, most: int) -> bool:
+        """Remember what a session wants to hear of. False: it has `most` subscriptions already."""
+        ...
+
+    async def unsubscribe(self, tenant: str, session_id: UUID, uri: str) -> None: ...
+
+    async def subscriptions(self, tenant: str, session_id: UUID) -> Sequence[str]:
+        """What a session wants to hear of."""
+        ...
+
     async def read(
         self, tenant: str, session_id: UUID, stream_id: UUID, *, after: int, limit: int
     ) -> Sequence[Event]:

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     dev.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     dev.add_argument("--port", type=int, help="port to listen on (default 2024)")
     dev.add_argument("--no-reload", action="store_true", help="do not restart workers on changes")
+    _stop_with_stdin(dev)
 
     serve = commands.add_parser("serve", help="run a server: MCP, A2A and REST; no agent code")
     serve.add_argument(
@@ -39,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
     work = commands.add_parser("work", help="run a worker for the agents of one environment")
     _project(work)
     work.add_argument("--environment", help="which environment's agents (default: default)")
-    work.add_argument(
-        "--stop-with-stdin", action="store_true", help="stop when standard input closes"
-    )
+    _stop_with_stdin(work)
 
     migrate = commands.add_parser("migrate", help="bring the database's schema up to date")
     migrate.add_argument(
@@ -53,11 +52,18 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
     demo.add_argument("--port", type=int, help="port to listen on (default: a free one)")
     with suppress(ImportError):  # a worker's environment has no tables, and no need of them
-        from agenthub_server.cli import conformance, remote
+        from agenthub_server.cli import conformance, mcp, remote
 
+        mcp.add_command(commands)
         remote.add_commands(commands)
         conformance.add_command(commands)
     return top
+
+
+def _stop_with_stdin(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--stop-with-stdin", action="store_true", help="stop when standard input closes"
+    )
 
 
 def _project(command: argparse.ArgumentParser) -> None:
@@ -115,6 +121,10 @@ def _run(args: argparse.Namespace) -> int:
             from agenthub_server.cli import remote
 
             return remote.run(config, args)
+        case "mcp":
+            from agenthub_server.cli import mcp
+
+            return mcp.run(config, args)
         case "conformance":
             from agenthub_server.cli import conformance
 

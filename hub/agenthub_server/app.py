@@ -18,7 +18,7 @@ from agenthub.errors import HubError
 from agenthub.principal import ANONYMOUS, Principal
 from agenthub.service import Hub
 from agenthub.surface import Surface
-from agenthub_a2a import A2A
+from agenthub_a2a import A2A, OverGrpc
 from agenthub_mcp import Mcp
 from agenthub_rest import Rest, http_error, hub_error, unexpected
 
@@ -28,6 +28,18 @@ LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 def principal(_: Request) -> Principal:
     """Everyone is the same caller until authentication comes."""
     return ANONYMOUS
+
+
+def over_grpc(config: Config) -> OverGrpc | None:
+    """A2A's gRPC server, where a port is set; its callers are known by their metadata, not by a request."""
+    if not config.grpc_port:
+        return None
+    return OverGrpc(
+        port=config.grpc_port,
+        host=config.host,
+        address=config.grpc_address,
+        principal=lambda _: ANONYMOUS,
+    )
 
 
 def surfaces(
@@ -43,6 +55,8 @@ def surfaces(
             allowed_origins=config.allowed_origins,
             max_body_bytes=config.max_body_bytes,
             soft_deadline_seconds=config.soft_deadline_seconds,
+            public_url=config.public_url,
+            with_fixtures=config.mcp_fixtures,
         ),
         A2A(
             hub,
@@ -51,6 +65,7 @@ def surfaces(
             principal=principal,
             max_body_bytes=config.max_body_bytes,
             card_compat=config.card_compat,
+            grpc=over_grpc(config),
         ),
         Rest(
             hub,

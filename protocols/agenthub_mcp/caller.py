@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -16,8 +17,14 @@ from mcp.shared.transport_context import TransportContext
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.requests import Request
 
+from agenthub.json import JsonObject
 from agenthub.principal import Principal
 from agenthub_mcp.exchange import Exchange
+
+TASKS: Final = "io.modelcontextprotocol/tasks"
+"""The extension of 2026-07-28."""
+RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
+"""Key of the `_meta` of what belongs to a task, in 2025-11-25."""
 
 Context: TypeAlias = ServerRequestContext[Any, Request]
 
@@ -27,10 +34,17 @@ DISCONNECTED: Final = "agenthub.mcp.disconnected"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One request's caller."""
+    """One request's caller. `about` is the task that what is sent to it belongs to, where it knows tasks."""
 
     ctx: Context
     who: Principal
+    about: UUID | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The hub's address, as the caller has it."""
+        assert self.ctx.request is not None, "served over HTTP"
+        return str(self.ctx.request.base_url).rstrip("/")
 
     @property
     def modern(self) -> bool:
@@ -43,13 +57,27 @@ class Caller:
         return self.ctx.meta is not None and self.ctx.meta.get("progress_token") is not None
 
     @property
-    def can_answer(self) -> bool:
-        """Whether questions can be put to its user: as a result of this call, or as a request."""
+    def modes(self) -> frozenset[str]:
+        """How questions can be put to its user, as a result of this call or as a request: `form`, `url`."""
         declared = self.ctx.session.client_capabilities
         elicitation = None if declared is None else declared.elicitation
-        if elicitation is None or (elicitation.form is None and elicitation.url is not None):
-            return False
-        return self.modern or self.ctx.session.can_send_request
+        if elicitation is None or not (self.modern or self.ctx.session.can_send_request):
+            return frozenset()
+        if elicitation.url is None:
+            return frozenset({"form"})
+        return frozenset({"url"} if elicitation.form is None else {"form", "url"})
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether questions can be put to its user at all."""
+        return bool(self.modes)
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether a call may end in a task (the extension, by this request's declaration)."""
+        declared = self.ctx.session.client_capabilities
+        extensions = None if declared is None else declared.extensions
+        return self.modern and extensions is not None and TASKS in extensions
 
     @property
     def cancelled(self) -> bool:
@@ -66,7 +94,11 @@ class Caller:
         """Whether another replica served this call before."""
         return isinstance(self._outbound, Exchange) and self._outbound.again
 
-    async def elicit(self, params: types.ElicitRequestFormParams, key: str) -> types.ElicitResult:
+    async def notify(self, method: str, params: JsonObject) -> None:
+        """Send a notification on the response of this request."""
+        await self._outbound.notify(method, params)
+
+    async def elicit(self, params: types.ElicitRequestParams, key: str) -> types.ElicitResult:
         """Put a question to the user; put again under the same key, it gets the same answer.
 
         Raises:
@@ -74,6 +106,8 @@ class Caller:
             ValidationError: its answer is none.
         """
         asked = params.model_dump(by_alias=True, mode="json", exclude_none=True)
+        if self.about is not None:
+            asked["_meta"] = {RELATED_TASK: {"taskId": str(self.about)}}
         given = await self._outbound.send_raw_request(
             "elicitation/create", asked, {"request_id": key}
         )

@@ -9,9 +9,9 @@ its connection, leaves the run alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import mcp_types as types
@@ -24,13 +24,21 @@ from agenthub.principal import Principal
 from agenthub.runs import Run, RunRequest
 from agenthub.service import Hub, Start, as_ended
 from agenthub_mcp import elicit, replies
+from agenthub_mcp.approval import Approvals
 from agenthub_mcp.background import Background
 from agenthub_mcp.caller import Caller
-from agenthub_mcp.convert import meta_of, to_input, to_result
+from agenthub_mcp.convert import meta_of, to_input
 from agenthub_mcp.progress import Progress, reporting
+from agenthub_mcp.standing import new_task, open_questions, result_of
 from agenthub_mcp.tools import AgentTool, Toolbox
+from agenthub_mcp.watch import task_changes
 
-Outcome: TypeAlias = types.CallToolResult | types.InputRequiredResult
+Outcome: TypeAlias = types.CallToolResult | types.InputRequiredResult | JsonObject
+"""A result, questions, or a task that goes on, which the SDK has no type for."""
+
+QUICK_SECONDS: Final = 0.25
+"""How long a client that takes tasks waits for a result first: most agents without a model are done by then,
+and cost it one request instead of two."""
 
 ORIGIN: JsonObject = {"surface": "mcp"}
 
@@ -39,15 +47,35 @@ class Calls:
     """Drives runs for callers. `soft_deadline_seconds=0` waits for ever."""
 
     def __init__(
-        self, hub: Hub, tools: Toolbox, background: Background, *, soft_deadline_seconds: float
+        self,
+        hub: Hub,
+        tools: Toolbox,
+        background: Background,
+        approvals: Approvals,
+        *,
+        soft_deadline_seconds: float,
     ) -> None:
         self.hub = hub
         self.tools = tools
         self.background = background
+        self.approvals = approvals
         self.soft_deadline_seconds = soft_deadline_seconds
 
-    async def start(self, caller: Caller, tool: AgentTool, arguments: JsonObject) -> Outcome:
-        """Call an agent.
+    async def start(
+        self,
+        caller: Caller,
+        tool: AgentTool,
+        arguments: JsonObject,
+        responses: Mapping[str, BaseModel] | None = None,
+    ) -> Outcome:
+        """Call an agent; as `begin`. `responses` answer, by name, what it is going to ask."""
+        run = await self.begin(caller, tool, arguments)
+        if caller.takes_tasks and tool.info.task != "forbidden":
+            return await self._as_task(caller, tool, run)
+        return await self.follow(caller, run, disconnect_cancels=True, responses=responses)
+
+    async def begin(self, caller: Caller, tool: AgentTool, arguments: JsonObject) -> Run:
+        """Create the run that a call asks for.
 
         Raises:
             Invalid: the arguments do not fit.
@@ -68,11 +96,22 @@ class Calls:
             ),
         )
         try:
-            run = await asyncio.shield(starting)
+            return await asyncio.shield(starting)
         except asyncio.CancelledError:
             self._taken_back(caller, starting, disconnect_cancels=True)
             raise
-        return await self.follow(caller, run, disconnect_cancels=True)
+
+    async def _as_task(self, caller: Caller, tool: AgentTool, run: Run) -> Outcome:
+        """The task that the run began, or its result when that is there at once."""
+        if tool.info.task == "optional":
+            try:
+                ended = await self._ended(caller, run, None, within=QUICK_SECONDS)
+            except asyncio.CancelledError:
+                self._taken_back(caller, run, disconnect_cancels=True)
+                raise
+            if ended is not None and not ended.interrupts:
+                return self._result(caller, ended)
+        return {"resultType": "task", **new_task(run), "_meta": meta_of(run)}
 
     async def begun(self, caller: Caller) -> Run | None:
         """What the call has started already, when another replica served it before."""
@@ -102,40 +141,91 @@ class Calls:
         task = await self.hub.task(caller.who, task_id)
         run = task.runs[-1]
         if task.interrupts:
-            answers, problems = elicit.read(task.interrupts, responses)
-            if not answers:
-                return self._question(caller, run, problems)
-            run = await self._resume(caller, task_id, answers)
+            read_ = elicit.read(task.interrupts, responses, self.approvals.links(caller, task_id))
+            if read_.answers:
+                run = await self._resume(caller, task_id, read_.answers)
+            if read_.elsewhere:
+                try:
+                    async with asyncio.timeout(self.soft_deadline_seconds or None):
+                        run = await self._answered(caller, task_id, read_.elsewhere)
+                except TimeoutError:
+                    pass  # nobody has been on the page yet
+            elif not read_.answers:
+                return self._question(caller, run, read_.problems)
         return await self.follow(caller, run, disconnect_cancels=disconnect_cancels)
 
-    async def follow(self, caller: Caller, run: Run, *, disconnect_cancels: bool) -> Outcome:
+    async def follow(
+        self,
+        caller: Caller,
+        run: Run,
+        *,
+        disconnect_cancels: bool,
+        responses: Mapping[str, BaseModel] | None = None,
+        deadline: bool = True,
+    ) -> Outcome:
         """Follow a run, and the runs that answer its questions, to something worth telling."""
+        unread = dict(responses or {})
         try:
             async with reporting(caller) as progress:
                 while True:
-                    ended = run if not run.open else await self._ended(caller, run, progress)
+                    within = self.soft_deadline_seconds if deadline else 0.0
+                    ended = (
+                        run
+                        if not run.open
+                        else await self._ended(caller, run, progress, within=within)
+                    )
                     if ended is None:
                         return replies.still_working(run)
                     if ended.status != "success" or not ended.interrupts:
-                        return to_result(self.tools.of(ended.agent), ended)
+                        return self._result(caller, ended)
+                    link = self.approvals.links(caller, run.task_id)
+                    read_ = elicit.read(ended.interrupts, unread, link)
+                    unread = {}
+                    if read_.answers:
+                        run = await self._resume(caller, run.task_id, read_.answers)
+                        continue
                     if caller.modern or not caller.can_answer:
-                        return self._question(caller, ended, {})
+                        return self._question(caller, ended, read_.problems)
                     if progress is not None:
                         progress.say("waiting for an answer")
-                    answers = await elicit.ask(caller, ended)
-                    if answers is None:
+                    answered = await self._ask(caller, ended)
+                    if answered is None:
                         return replies.waiting(ended)
-                    run = await self._resume(caller, run.task_id, answers)
+                    run = answered
         except asyncio.CancelledError:
             self._taken_back(caller, run, disconnect_cancels=disconnect_cancels)
             raise
 
-    async def _ended(self, caller: Caller, run: Run, progress: Progress | None) -> Run | None:
-        """The run as it ended, from its events alone; None at the soft deadline."""
+    async def _ask(self, caller: Caller, run: Run) -> Run | None:
+        """Put a run's questions; the run that their answers made, or None when there are none."""
+        asked = await elicit.ask(caller, run, self.approvals.links(caller, run.task_id))
+        if asked is None:
+            return None
+        if asked.answers:
+            run = await self._resume(caller, run.task_id, asked.answers)
+        if asked.elsewhere:
+            run = await self._answered(caller, run.task_id, asked.elsewhere)
+            for id in sorted(asked.elsewhere):
+                await caller.notify("notifications/elicitation/complete", {"elicitationId": id})
+        return run
+
+    async def _answered(self, caller: Caller, task_id: UUID, ids: Collection[str]) -> Run:
+        """Wait until questions have their answers, from wherever; the run to follow then."""
+        async with aclosing(task_changes(self.hub, caller.who, task_id)) as changes:
+            async for change in changes:
+                still = await open_questions(self.hub, caller.who, change.task)
+                if not any(question.id in ids for question in still):
+                    return change.task.runs[-1]
+        return (await self.hub.task(caller.who, task_id)).runs[-1]
+
+    async def _ended(
+        self, caller: Caller, run: Run, progress: Progress | None, *, within: float
+    ) -> Run | None:
+        """The run as it ended, from its events alone; None when that takes longer (0: for ever)."""
         values: bytes | None = None
         try:
             async with (
-                asyncio.timeout(self.soft_deadline_seconds or None),
+                asyncio.timeout(within or None),
                 aclosing(self.hub.follow_run(run)) as slices,
             ):
                 async for slice_ in slices:
@@ -157,10 +247,14 @@ class Calls:
         except Conflict:
             return (await self.hub.task(caller.who, task_id)).runs[-1]
 
+    def _result(self, caller: Caller, run: Run) -> types.CallToolResult:
+        return result_of(self.tools.of(run.agent), run, caller.ctx.protocol_version)
+
     def _question(self, caller: Caller, run: Run, problems: Mapping[str, str]) -> Outcome:
         if caller.modern and caller.can_answer:
+            link = self.approvals.links(caller, run.task_id)
             return types.InputRequiredResult(
-                input_requests={**elicit.requests(run.interrupts, problems)},
+                input_requests={**elicit.requests(run.interrupts, problems, link, named=True)},
                 request_state=str(run.task_id),
                 _meta=meta_of(run),
             )

@@ -6,9 +6,11 @@ taken field by field, and everything else as `{"input": …}`. `thread_id` is th
 
 Results. `structuredContent` is the agent's output, an object that fits the tool's `outputSchema`,
 with `thread_id` when there is room for it; a non-object is `{"result": …}`. A chat returns the messages
-of this turn, not of the whole thread. The text says the same as JSON; for a chat it is the answer in
-plain words, followed by the rest of the object without the messages. `_meta` always names the task,
-the run and the thread.
+of this turn, not of the whole thread. The content says the same as JSON; for a chat it is the answer in
+plain words, with its images, sounds, files and links, followed by the rest of the object without the
+messages. An agent whose whole output is a list of content blocks (`content.py`) is answered with those
+blocks as they are. Bytes are in the content alone: in `structuredContent` they are empty. An error is its
+message and nothing else. `_meta` always names the task, the run and the thread.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ import mcp_types as types
 
 from agenthub.agents import text_input
 from agenthub.errors import Invalid
-from agenthub.events import content_text
 from agenthub.ids import parse_id
 from agenthub.json import Json, JsonObject, text
 from agenthub.runs import Run
 from agenthub_mcp import schemas
+from agenthub_mcp.content import content_blocks, message_content, without_bytes
 from agenthub_mcp.errors import failed
 from agenthub_mcp.tools import AgentTool
 
@@ -66,7 +68,7 @@ def to_result(tool: AgentTool, run: Run) -> types.CallToolResult:
             meta=meta_of(run),
         )
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=t) for t in _texts(content)],
+        content=_content(tool, run, content),
         structured_content=content,
         _meta=meta_of(run),
     )
@@ -75,6 +77,8 @@ def to_result(tool: AgentTool, run: Run) -> types.CallToolResult:
 def structured(tool: AgentTool, run: Run) -> Json:
     """The `structuredContent` of a run's output."""
     output = tool.info.output(run.output)
+    if content_blocks(output) is not None:
+        output = without_bytes(output)
     if tool.wrapped:
         output = {"result": output}
     if not isinstance(output, dict):
@@ -82,7 +86,7 @@ def structured(tool: AgentTool, run: Run) -> Json:
     content = cast("JsonObject", output)
     messages = content.get("messages")
     if isinstance(messages, list):
-        content = {**content, "messages": _turn(cast("list[Json]", messages))}
+        content = {**content, "messages": _lean(_turn(cast("list[Json]", messages)))}
     if tool.takes_thread:
         content = {**content, schemas.THREAD_ID: str(run.thread_id)}
     return content
@@ -104,23 +108,39 @@ def _failure(run: Run) -> str:
     return str(error.get("message") or f"The agent {run.agent!r} failed.")
 
 
-def _texts(content: Json) -> list[str]:
-    if not isinstance(content, dict):
-        return [text(content)]
-    fields = cast("JsonObject", content)
-    messages: Json = fields.get("messages")
-    if isinstance(messages, list) and messages:
-        answer = _spoken(cast("list[Json]", messages)[-1])
+def _content(tool: AgentTool, run: Run, structured: Json) -> list[types.ContentBlock]:
+    """What the calling model reads. `structured` is the same without the bytes."""
+    output = tool.info.output(run.output)
+    blocks = content_blocks(output)
+    if blocks is not None:
+        return blocks
+    if isinstance(output, dict) and isinstance(structured, dict):
+        messages: Json = cast("JsonObject", output).get("messages")
+        answer = _spoken(cast("list[Json]", messages)) if isinstance(messages, list) else []
         if answer:
-            return [answer, text({k: v for k, v in fields.items() if k != "messages"})]
-    return [text(fields)]
+            fields = cast("JsonObject", structured)
+            rest = text({k: v for k, v in fields.items() if k != "messages"})
+            return [*answer, types.TextContent(type="text", text=rest)]
+    return [types.TextContent(type="text", text=text(structured))]
 
 
-def _spoken(message: Json) -> str:
-    """The text of a message, when it is the agent's."""
-    if not isinstance(message, dict) or _kind(message) not in ("ai", "assistant", "aimessagechunk"):
-        return ""
-    return content_text(cast("JsonObject", message).get("content"))
+def _spoken(messages: list[Json]) -> list[types.ContentBlock]:
+    """The content of the last message, when it is the agent's."""
+    if not messages or not _is_answer(messages[-1]):
+        return []
+    return message_content(cast("JsonObject", messages[-1]).get("content"))
+
+
+def _lean(messages: list[Json]) -> list[Json]:
+    """The messages without the bytes of the last one, which the content shows."""
+    if not messages or not _is_answer(messages[-1]):
+        return messages
+    last = cast("JsonObject", messages[-1])
+    return [*messages[:-1], {**last, "content": without_bytes(last.get("content"))}]
+
+
+def _is_answer(message: Json) -> bool:
+    return _kind(message) in ("ai", "assistant", "aimessagechunk")
 
 
 def _turn(messages: list[Json]) -> list[Json]:

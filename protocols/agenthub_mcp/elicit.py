@@ -5,14 +5,19 @@ not an object, and only if it fits the schema; otherwise the user is asked again
 offers `approved` and `response`, both optional, and the agent gets what was filled in: the boolean,
 the text (decoded when it is a JSON object or list), or `{"approved", "response"}` when both were; a
 form that was accepted empty is `True`. Whoever declines or cancels answers `{"action": …}`.
+
+A question goes by its id, and, where the agent gave it one, by a name: the `$anchor` of its response schema.
+One that has a page of its own is put as a link to it: to accept that is to go there, and the answer comes
+from the page.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Final, cast
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -30,76 +35,116 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 3
 """How often a question is put in one request before the caller is told to answer it by a tool."""
+SENSITIVE: Final = "sensitive"
+"""Set in a question's value: the answer is not for the client to see."""
 _SAID_IN: Final = ("message", "question", "prompt", "text", "description", "title")
 
 
+def by_name(questions: Iterable[Interrupt]) -> dict[str, Interrupt]:
+    """The questions by what the agent calls them; by their ids where it does not, or not clearly."""
+    asked = list(questions)
+    names = [(q.response_schema or {}).get("$anchor") for q in asked]
+    named = zip(names, asked, strict=True)
+    return {n if isinstance(n, str) and names.count(n) == 1 else q.id: q for n, q in named}
+
+
+Link: TypeAlias = Callable[[Interrupt], str | None]
+"""The page where the caller's user answers a question; None for one that is answered in a form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What a client's replies come to: answers, what is wrong with others, and the questions whose
+    answers will come from their pages. All by interrupt id."""
+
+    answers: dict[str, Json] = field(default_factory=dict[str, Json])
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+    elsewhere: set[str] = field(default_factory=set[str])
+
+
 def requests(
-    questions: Iterable[Interrupt], problems: Mapping[str, str]
+    questions: Iterable[Interrupt],
+    problems: Mapping[str, str],
+    link: Link,
+    *,
+    named: bool = False,
 ) -> dict[str, types.ElicitRequest]:
-    """The questions as the `inputRequests` of a result, by interrupt id."""
+    """The questions as the `inputRequests` of a result, by interrupt id, or by name where they have one."""
+    asked = list(questions)
+    by_key = by_name(asked) if named else {q.id: q for q in asked}
     return {
-        q.id: types.ElicitRequest(
-            params=types.ElicitRequestFormParams(
-                message=_message(q, problems.get(q.id)),
-                requested_schema=form(q.response_schema)[1],
-            )
-        )
-        for q in questions
+        key: types.ElicitRequest(params=_params(q, problems.get(q.id), link(q)))
+        for key, q in by_key.items()
     }
 
 
-def read(
-    questions: Iterable[Interrupt], responses: Mapping[str, BaseModel]
-) -> tuple[dict[str, Json], dict[str, str]]:
-    """The answers in a client's `inputResponses`, and what is wrong with those that do not count.
+def read(questions: Iterable[Interrupt], responses: Mapping[str, BaseModel], link: Link) -> Replies:
+    """What a client's `inputResponses`, by id or name, come to.
 
     Responses to other questions, or of another kind, are passed over.
     """
-    answers: dict[str, Json] = {}
-    problems: dict[str, str] = {}
-    for question in questions:
-        reply = responses.get(question.id)
+    replies = Replies()
+    asked = list(questions)
+    for key, question in by_name(asked).items():
+        reply = responses.get(question.id, responses.get(key))
         if not isinstance(reply, types.ElicitResult):
             continue
+        if reply.action == "accept" and link(question) is not None:
+            replies.elsewhere.add(question.id)
+            continue
         try:
-            answers[question.id] = answer(question, reply)
+            replies.answers[question.id] = answer(question, reply)
         except Invalid as wrong:
-            problems[question.id] = wrong.message
-    return answers, problems
+            replies.problems[question.id] = wrong.message
+    return replies
 
 
-async def ask(caller: Caller, run: Run) -> dict[str, Json] | None:
+async def ask(caller: Caller, run: Run, link: Link) -> Replies | None:
     """Put a run's questions to a handshake client, one after the other; None when it did not answer."""
-    answers: dict[str, Json] = {}
+    replies = Replies()
     for question in run.interrupts:
         problem: str | None = None
         for attempt in range(ATTEMPTS):
+            page = link(question)
             reply = await _elicit(
-                caller, question, problem, f"{run.run_id}:{question.id}:{attempt}"
+                caller, _params(question, problem, page), f"{run.run_id}:{question.id}:{attempt}"
             )
             if reply is None:
                 return None
+            if reply.action == "accept" and page is not None:
+                replies.elsewhere.add(question.id)
+                break
             try:
-                answers[question.id] = answer(question, reply)
+                replies.answers[question.id] = answer(question, reply)
                 break
             except Invalid as wrong:
                 problem = wrong.message
         else:
             return None
-    return answers
+    return replies
 
 
 async def _elicit(
-    caller: Caller, question: Interrupt, problem: str | None, key: str
+    caller: Caller, params: types.ElicitRequestParams, key: str
 ) -> types.ElicitResult | None:
-    params = types.ElicitRequestFormParams(
-        message=_message(question, problem), requested_schema=form(question.response_schema)[1]
-    )
     try:
         return await caller.elicit(params, key)
     except (MCPError, ValidationError) as refused:
         log.info("a client that declares elicitation did not answer: %s", refused)
         return None
+
+
+def _params(
+    question: Interrupt, problem: str | None, page: str | None
+) -> types.ElicitRequestParams:
+    message = _message(question, problem)
+    if page is not None:
+        return types.ElicitRequestURLParams(
+            message=f"{message}\n\nAnswer on this page.", url=page, elicitation_id=question.id
+        )
+    return types.ElicitRequestFormParams(
+        message=message, requested_schema=form(question.response_schema)[1]
+    )
 
 
 def answer(question: Interrupt, reply: types.ElicitResult) -> Json:
@@ -156,19 +201,20 @@ def _decoded(value: Json) -> Json:
 
 
 def _message(question: Interrupt, problem: str | None) -> str:
-    said = _said(question.value)
+    said = in_words(question.value)
     return said if problem is None else f"{problem}\n\n{said}"
 
 
-def _said(value: Json) -> str:
+def in_words(value: Json) -> str:
     """The question in words: its text, and whatever else it carries as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
-        fields = cast("JsonObject", value)
+        fields = {k: v for k, v in cast("JsonObject", value).items() if k != SENSITIVE}
         for key in _SAID_IN:
             words = fields.get(key)
             if isinstance(words, str) and words:
                 rest = {k: v for k, v in fields.items() if k != key}
                 return f"{words}\n\n{text(rest)}" if rest else words
+        return text(fields)
     return text(value)

@@ -1,7 +1,8 @@
 """Forms: a question's schema, cut down to the flat forms that MCP hosts can show.
 
-Elicitation allows one object of texts, numbers, booleans and choices, and nothing inside them. A
-schema that says more than that is asked for as one field that takes JSON, and checked afterwards.
+Elicitation allows one object of texts, numbers, booleans and choices (one or several of a list, each with
+a title or without), and nothing inside them. A schema that says more than that is asked for as one field
+that takes JSON, and checked afterwards.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _KEPT: Final[dict[str, tuple[str, ...]]] = {
     "number": ("minimum", "maximum"),
     "boolean": (),
 }
+_ABOUT: Final = ("title", "description", "default")
 _FORMATS: Final = frozenset({"date", "date-time", "email", "uri"})
 
 
@@ -64,19 +66,57 @@ def _fields(root: JsonObject, schema: JsonObject) -> JsonObject | None:
 def _field(given: JsonObject, schema: JsonObject) -> JsonObject | None:
     """A primitive, without what the forms do not know; None when it is not one."""
     given = _not_null(given, schema)
+    if given.get("type") == "array":
+        return _several(given, schema)
+    titled = _titled(given.get("oneOf", given.get("anyOf")))
+    if titled is not None and given.get("type", "string") == "string":
+        return {"type": "string", **_kept(given, *_ABOUT), "oneOf": titled}
     choices: Json = given.get("enum", [given["const"]] if "const" in given else None)
     kind: Json = given.get("type", "string" if choices else None)
     if not isinstance(kind, str) or kind not in _KEPT:
         return None
-    names = ("title", "description", "default", *_KEPT[kind])
-    field: JsonObject = {"type": kind, **{k: given[k] for k in names if given.get(k) is not None}}
+    field: JsonObject = {"type": kind, **_kept(given, *_ABOUT, *_KEPT[kind])}
     if choices is not None:
         if kind != "string" or not all(isinstance(c, str) for c in choices):
             return None
-        field = {k: v for k, v in field.items() if k not in _KEPT["string"]} | {"enum": choices}
+        field = {"type": kind, **_kept(given, *_ABOUT, "enumNames"), "enum": choices}
     elif given.get("format") in _FORMATS:
         field["format"] = given["format"]
     return field
+
+
+def _several(given: JsonObject, schema: JsonObject) -> JsonObject | None:
+    """A choice of several; None when the list may hold anything else."""
+    items = _resolved(given.get("items") or {}, schema)
+    titled = _titled(items.get("anyOf", items.get("oneOf")))
+    if titled is not None:
+        shown: JsonObject = {"anyOf": titled}
+    elif _all_texts(items.get("enum")):
+        shown = {"type": "string", "enum": items["enum"]}
+    else:
+        return None
+    return {"type": "array", **_kept(given, *_ABOUT, "minItems", "maxItems"), "items": shown}
+
+
+def _titled(choices: Json) -> list[Json] | None:
+    """The choices of `{"const", "title"}`, both texts; None when they are anything else."""
+    if not isinstance(choices, list) or not choices:
+        return None
+    shown: list[Json] = []
+    for choice in cast("list[Json]", choices):
+        fields = cast("JsonObject", choice) if isinstance(choice, dict) else {}
+        if not _all_texts([fields.get("const"), fields.get("title")]):
+            return None
+        shown.append(_kept(fields, "const", "title"))
+    return shown
+
+
+def _all_texts(values: Json) -> bool:
+    return isinstance(values, list) and all(isinstance(v, str) for v in cast("list[Json]", values))
+
+
+def _kept(given: JsonObject, *names: str) -> JsonObject:
+    return {k: given[k] for k in names if given.get(k) is not None}
 
 
 def _not_null(given: JsonObject, schema: JsonObject) -> JsonObject:

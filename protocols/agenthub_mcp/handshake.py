@@ -1,7 +1,7 @@
 """The handshake era (2025-11-25 and before) over HTTP, without anything that stays in this process.
 
 A session is a row; a call is a stream of rows that any replica can pass on, resume and finish. Only
-`tools/call` gets a stream: every other request is answered at once, as JSON. A client that loses its
+`tools/call` and `tasks/result` get a stream: all else is answered at once, as JSON. A client that loses its
 connection resumes by `Last-Event-ID` at whatever replica it reaches, which then takes over the call.
 """
 
@@ -35,6 +35,7 @@ from agenthub.json import JsonObject, dumps, text
 from agenthub.ports import Tail
 from agenthub.principal import Principal
 from agenthub.sessions import Session, SessionStore
+from agenthub_mcp import core_tasks
 from agenthub_mcp.calls import Calls
 from agenthub_mcp.exchange import Brief, answer, call_key, encoded
 from agenthub_mcp.news import News
@@ -44,7 +45,8 @@ from agenthub_mcp.wire import Replay, read_event_id
 
 log = logging.getLogger(__name__)
 
-CALL: Final = "tools/call"
+STREAMED: Final = frozenset({"tools/call", "tasks/result"})
+"""What takes its time, and may ask questions on the way."""
 PING_SECONDS: Final = 15
 NOBODY: Final = Principal(subject="")
 """Who has a session without being known: its calls are refused one by one, by their handlers."""
@@ -96,7 +98,7 @@ class Handshake:
             return message
         if isinstance(message, types.JSONRPCRequest) and message.method == "initialize":
             return await self._initialize(request, message)
-        if isinstance(message, types.JSONRPCRequest) and message.method == CALL:
+        if isinstance(message, types.JSONRPCRequest) and message.method in STREAMED:
             return await self._call(request, message)
         session = await self._session(request)
         if isinstance(session, Response):
@@ -117,7 +119,12 @@ class Handshake:
     async def _initialize(self, request: Request, message: types.JSONRPCRequest) -> Response:
         channel = Brief(request, message.id)
         connection = Connection.for_loop(channel)
-        options = self.server.create_initialization_options(NotificationOptions(tools_changed=True))
+        options = self.server.create_initialization_options(
+            NotificationOptions(tools_changed=True, prompts_changed=True, resources_changed=True),
+            extensions={},  # those that there are belong to the other era
+        )
+        if (message.params or {}).get("protocolVersion") == core_tasks.VERSION:
+            options.capabilities.tasks = core_tasks.CAPABILITY
         runner = ServerRunner(self.server, connection, {}, init_options=options)
         response = await reply(message.id, runner.on_request(channel, "initialize", message.params))
         if "error" in response:

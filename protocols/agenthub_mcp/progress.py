@@ -45,9 +45,7 @@ class Progress:
 
     def saw(self, event: Event) -> None:
         """Take note of an event; only finished steps of the agent itself count."""
-        if event.kind != UPDATES or event.ns:
-            return
-        for node in _nodes(event.json()):
+        for node in steps(event):
             self._steps += 1
             self.say(f"step {self._steps}: {node}")
 
@@ -102,7 +100,11 @@ async def reporting(caller: Caller) -> AsyncGenerator[Progress | None]:
             log.warning("progress could not be reported: %s", wrong)
 
 
-def _nodes(update: Json) -> list[str]:
+def steps(event: Event) -> list[str]:
+    """The steps of the agent itself that an event says are finished."""
+    if event.kind != UPDATES or event.ns:
+        return []
+    update: Json = event.json()
     if not isinstance(update, dict):
         return []
     return [str(n) for n in cast("JsonObject", update) if not str(n).startswith("__")]

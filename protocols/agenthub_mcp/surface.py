@@ -15,7 +15,12 @@ from typing import Final
 
 import mcp_types as types
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    PromptsListChanged,
+    ResourcesListChanged,
+    ToolsListChanged,
+)
 from mcp.server.transport_security import (
     RequestBodyLimitMiddleware,
     TransportSecuritySettings,
@@ -33,15 +38,23 @@ from agenthub.chance import spread
 from agenthub.errors import NotFound, Unavailable
 from agenthub.principal import DEFAULT_TENANT
 from agenthub.service import Hub
-from agenthub_mcp import built_in
+from agenthub_mcp import built_in, fixtures
+from agenthub_mcp.approval import Approvals
+from agenthub_mcp.approval_page import ApprovalPage
 from agenthub_mcp.background import Background
 from agenthub_mcp.built_in import BuiltIn
 from agenthub_mcp.caller import DISCONNECTED
 from agenthub_mcp.calls import Calls
+from agenthub_mcp.core_tasks import CoreTasks
 from agenthub_mcp.handshake import Handshake
-from agenthub_mcp.news import News
+from agenthub_mcp.listening import Listening
+from agenthub_mcp.news import Lists, News
+from agenthub_mcp.prompts import Prompts
+from agenthub_mcp.reading import Reading
+from agenthub_mcp.resources import Resources, agent_resource
 from agenthub_mcp.server import Tools, WhoIs, make_server
 from agenthub_mcp.serving import Serving
+from agenthub_mcp.tasks import Tasks
 from agenthub_mcp.tools import Toolbox
 
 log = logging.getLogger(__name__)
@@ -62,6 +75,8 @@ class Mcp:
     `soft_deadline_seconds` is how long a call may take before the caller gets a handle instead of a
     result (0: for ever). `grace_seconds` pass between a modern client's disconnect and the
     cancellation of its run. Hosts and origins are allowed beside localhost; `:*` means any port.
+    `public_url` is the hub's address in links to its pages; default: from the request. `with_fixtures`
+    adds the tools of the official suite, and is for tests alone.
     """
 
     def __init__(
@@ -75,15 +90,35 @@ class Mcp:
         max_body_bytes: int = MAX_BODY_BYTES,
         soft_deadline_seconds: float = 50.0,
         grace_seconds: float = 0.0,
+        public_url: str | None = None,
+        with_fixtures: bool = False,
     ) -> None:
         self.hub = hub
         self._bus = InMemorySubscriptionBus()
-        self._listen = ListenHandler(self._bus)
         self._background = Background(hub, grace_seconds=grace_seconds)
-        tools = Toolbox(hub.agents, built_in.TOOLS)
-        calls = Calls(hub, tools, self._background, soft_deadline_seconds=soft_deadline_seconds)
-        handlers = Tools(tools, calls, BuiltIn(hub, calls), principal)
-        server = make_server(handlers, self._listen, state_keys=state_keys)
+        more = fixtures.TOOLS if with_fixtures else ()
+        tools = Toolbox(hub.agents, (*built_in.TOOLS, *more))
+        approvals = Approvals(state_keys, public_url=public_url)
+        calls = Calls(
+            hub,
+            tools,
+            self._background,
+            approvals,
+            soft_deadline_seconds=soft_deadline_seconds,
+        )
+        tasks, resources, prompts = Tasks(calls), Resources(hub), Prompts(hub.agents)
+        handlers = Tools(tools, calls, BuiltIn(hub, calls), CoreTasks(tasks), principal)
+        reading = Reading(resources, prompts, hub.sessions, hub.streams.tail)
+        self._listen = Listening(tasks, resources, self._bus)
+        lists: Lists = {
+            "tools": tools.listed,
+            "prompts": prompts.listed,
+            "resources": lambda only: [agent_resource(info) for info in resources.agents(only)],
+        }
+        server = make_server(handlers, reading, self._listen, state_keys=state_keys)
+        self._fixtures = fixtures.Fixtures(hub.streams.tail, self._bus) if with_fixtures else None
+        if self._fixtures is not None:
+            self._fixtures.install(server)
         security = TransportSecuritySettings(
             allowed_hosts=[*LOCAL_HOSTS, *allowed_hosts],
             allowed_origins=[*LOCAL_ORIGINS, *allowed_origins],
@@ -100,7 +135,7 @@ class Mcp:
             tail,
             serving=self._serving,
             calls=calls,
-            news=News(sessions, hub.agents, tools, tail),
+            news=News(sessions, hub.agents, lists, resources, tail),
             principal=principal,
             security=security,
             poll_seconds=poll_seconds,
@@ -111,14 +146,18 @@ class Mcp:
             handshake=RequestBodyLimitMiddleware(handshake, max_body_bytes),
         )
         paths = ("/mcp", "/mcp/", "/mcp/{agent}", "/mcp/{agent}/")
-        self.routes = [Route(path, endpoint=endpoint) for path in paths]
+        self.routes = [
+            *(Route(path, endpoint=endpoint) for path in paths),
+            ApprovalPage(hub, approvals, principal).route,
+        ]
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Open while the server serves; once."""
+        fixture_loops = () if self._fixtures is None else self._fixtures.loops
         try:
             async with (
-                in_background(self._announce, self._serving.run, self._sweep),
+                in_background(self._announce, self._serving.run, self._sweep, *fixture_loops),
                 self._manager.run(),
             ):
                 try:
@@ -130,12 +169,13 @@ class Mcp:
             await self._background.aclose()
 
     async def _announce(self) -> None:
-        """Tell listeners that the list of tools has changed, whenever the catalogue has."""
+        """Tell listeners that the lists have changed, whenever the catalogue has."""
         known = self.hub.agents.version
         async for version in self.hub.agents.changes():
             if version != known:
                 known = version
-                await self._bus.publish(ToolsListChanged())
+                for changed in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
+                    await self._bus.publish(changed)
 
     async def _sweep(self) -> None:
         """Remove what old sessions have left, for ever, a little at a time."""

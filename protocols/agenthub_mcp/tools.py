@@ -17,6 +17,7 @@ from agenthub.agents import AgentInfo
 from agenthub.catalogue import Agents
 from agenthub.json import JsonObject
 from agenthub_mcp import schemas
+from agenthub_mcp.extras import annotations_of, icons_of
 from agenthub_mcp.schemas import InputForm
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def agent_tool(info: AgentInfo) -> AgentTool:
             description=info.description or info.title or info.name,
             input_schema=schemas.tool_input(arguments),
             output_schema=output,
+            icons=icons_of(info),
+            annotations=annotations_of(info),
         ),
         form=form,
         arguments=schemas.validator(arguments),
@@ -67,14 +70,20 @@ class Toolbox:
 
     def __init__(self, agents: Agents, built_in: Sequence[types.Tool]) -> None:
         self.agents = agents
-        self.built_in = {tool.name: tool for tool in built_in}
+        self.built_in = {tool.name: tool for tool in sorted(built_in, key=lambda tool: tool.name)}
         self._version = -1
         self._tools: dict[str, AgentTool] = {}
 
-    def listed(self, only: str | None) -> list[types.Tool]:
-        """What a client sees: all agents, or `only` this one."""
-        agents = (t for t in self._current().values() if only is None or t.info.name == only)
-        return [*(t.tool for t in agents), *self.built_in.values()]
+    def listed(self, only: str | None, *, with_tasks: bool = False) -> list[types.Tool]:
+        """What a client sees: all agents, or `only` this one; `with_tasks` says which can be tasks, which
+        the revision 2025-11-25 alone has a word for."""
+        agents = [t for t in self._current().values() if only is None or t.info.name == only]
+        tools = [_with_task(t) for t in agents] if with_tasks else [t.tool for t in agents]
+        return [*tools, *self.built_in.values()]
+
+    def key(self, tool: types.Tool) -> str:
+        """What tools are in order of: the agents by name, then the built-in ones."""
+        return f"{1 if tool.name in self.built_in else 0}{tool.name}"
 
     def agent(self, name: str) -> AgentTool | None:
         """The tool of an agent that can be served now."""
@@ -102,6 +111,11 @@ class Toolbox:
             }
             self._version = version
         return self._tools
+
+
+def _with_task(tool: AgentTool) -> types.Tool:
+    execution = types.ToolExecution(task_support=tool.info.task)
+    return tool.tool.model_copy(update={"execution": execution})
 
 
 def _made(info: AgentInfo) -> AgentTool | None:

@@ -114,6 +114,26 @@ with stream as (
 select * from stream
 """
 
+SUBSCRIBE = """
+-- the count is a bound against abuse: two at once may go past it by one, which is no reason for a lock
+with others as (
+  select count(*) as n from mcp_subscriptions where tenant_id = $1 and session_id = $2 and uri <> $3
+)
+insert into mcp_subscriptions (tenant_id, session_id, uri)
+select tenant_id, session_id, $3 from mcp_sessions
+ where tenant_id = $1 and session_id = $2 and (select n from others) < $4
+    on conflict (tenant_id, session_id, uri) do update set uri = excluded.uri
+returning uri
+"""
+
+UNSUBSCRIBE = """
+delete from mcp_subscriptions where tenant_id = $1 and session_id = $2 and uri = $3
+"""
+
+SUBSCRIPTIONS = """
+select uri from mcp_subscriptions where tenant_id = $1 and session_id = $2 order by uri
+"""
+
 READ = """
 select m.seq, m.last, m.data
   from mcp_streams s
@@ -266,6 +286,20 @@ class PostgresSessions:
             self.replay,
         )
         return [_stream(session, row["stream_id"], row) for row in rows]
+
+    async def subscribe(self, tenant: str, session_id: UUID, uri: str, *, most: int) -> bool:
+        try:
+            row = await self.db.row(SUBSCRIBE, tenant, session_id, uri, most, again=True)
+        except asyncpg.ForeignKeyViolationError:
+            return False  # it was closed at this very moment
+        return row is not None
+
+    async def unsubscribe(self, tenant: str, session_id: UUID, uri: str) -> None:
+        await self.db.fetch(UNSUBSCRIBE, tenant, session_id, uri, again=True)
+
+    async def subscriptions(self, tenant: str, session_id: UUID) -> Sequence[str]:
+        rows = await self.db.fetch(SUBSCRIPTIONS, tenant, session_id, again=True)
+        return [row["uri"] for row in rows]
 
     async def read(
         self, tenant: str, session_id: UUID, stream_id: UUID, *, after: int, limit: int

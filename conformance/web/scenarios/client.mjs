@@ -34,9 +34,11 @@ const partials = await collect(
 );
 assert.equal(partials.findLast((p) => p.event === "messages/partial").data[0].content, "one two three");
 
-const run = await client.runs.create(thread.thread_id, "count", { input: 3, streamMode: "custom" })
+const refused = await client.runs.create(thread.thread_id, "chat", { command: { resume: "yes" } })
   .catch((error) => error);
-assert.match(String(run), /409/, "a thread belongs to one agent");
+assert.match(String(refused), /409/, "nothing was asked");
+const shared = await client.runs.wait(thread.thread_id, "count", { input: 3, raiseError: false });
+assert.equal(shared, 3, "another agent goes on where this one has worked");
 
 const counting = (await client.threads.create()).thread_id;
 const counted = await client.runs.create(counting, "count", { input: 3, streamMode: "custom" });

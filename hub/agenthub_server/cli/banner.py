@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 from agenthub.agents import AgentInfo
@@ -29,15 +28,13 @@ def text(
     lines += [f"  {agent.name:20} {agent.description.splitlines()[0]}" for agent in agents]
     lines += [f"  {name:20} NOT AVAILABLE: {reason}" for name, reason in unavailable.items()]
     first = agents[0].name if agents else "AGENT"
-    settings = json.dumps({"mcpServers": {"agent-hub": {"type": "http", "url": f"{url}/mcp"}}})
     lines += [
         "",
         f"  MCP    {url}/mcp",
         f"  A2A    {url}/agents/{first}/.well-known/agent-card.json",
         f'  REST   langgraph_sdk.get_client(url="{url}")',
         "",
-        f"  MCP client settings:  {settings}",
-        f"  Claude Code:          claude mcp add --transport http agent-hub {url}/mcp",
+        f"  Settings to paste into MCP clients: agenthub mcp --settings --url {url}",
         "",
         *(f"  {note}" for note in notes),
         "  Ctrl-C stops everything; data stays in .agenthub/.",

@@ -1,4 +1,4 @@
-"""`agenthub conformance rest`: which requirements of the REST surface a server meets, as one table."""
+"""`agenthub conformance`: which requirements of a protocol a server meets, as one table. REST's is here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.text import Text
 from agenthub.config import Config
 from agenthub.errors import Invalid, Unavailable
 from agenthub_conformance.rest import CHECKS, Outcome, connection, run_all
+from agenthub_server.cli import conformance_adapter, conformance_mcp
 from agenthub_server.cli.banner import base_url
 
 COLOURS = {"holds": "green", "fails": "red", "skipped": "yellow", "lacks": "yellow"}
@@ -32,9 +33,25 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:  # pyright: 
         description="Checks a server that runs the agents of "
         "agenthub_conformance/fixtures/rest_agents.py; exits with 1 when a requirement fails.",
     )
-    rest.add_argument("--url", help="the server's address (default: this machine's hub)")
-    rest.add_argument("--key", help="an API key, sent as x-api-key")
-    rest.add_argument("--only", default="", metavar="ID", help="requirements that begin with this")
+    _which(rest)
+    mcp = inside.add_parser(
+        "mcp",
+        help="MCP: the official suite, and what it leaves out",
+        description="Checks a server that has the tools of the official suite: on a hub, the agents of "
+        "agenthub_conformance/fixtures/mcp_suite.toml and AGENTHUB_MCP_FIXTURES=1. The official suite "
+        "needs Node 22 or newer; exits with 1 when something fails.",
+    )
+    _which(mcp)
+    mcp.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    conformance_adapter.add_command(inside)
+
+
+def _which(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--url", help="the server's address (default: this machine's hub)")
+    command.add_argument("--key", help="an API key, sent as x-api-key")
+    command.add_argument(
+        "--only", default="", metavar="ID", help="requirements that begin with this"
+    )
 
 
 def run(config: Config, args: argparse.Namespace) -> int:
@@ -44,6 +61,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
         Unavailable: no server answers there.
         Invalid: no requirement begins with `--only`.
     """
+    if args.protocol == "adapter":
+        return conformance_adapter.run(args)
+    if args.protocol == "mcp":
+        return conformance_mcp.run(config, args)
     url: str = args.url or base_url(config)
     checks = {id_: check for id_, check in CHECKS.items() if id_.startswith(args.only)}
     if not checks:

@@ -47,7 +47,7 @@ async def _demo(port: int) -> int:
         await drive(url)
         if sys.stdout.isatty():
             say(
-                "\nThe hub goes on serving; paste the settings above into your client. Ctrl-C ends it."
+                "\nThe hub goes on serving; the command above prints client settings. Ctrl-C ends it."
             )
             stopped = asyncio.Event()
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -26,12 +26,15 @@ from agenthub_postgres.migrate import migrate
 from agenthub_server.cli import banner
 from agenthub_server.cli.apart import workers_of
 from agenthub_server.cli.serve import serving
+from agenthub_server.cli.signals import stop_with_stdin
 from agenthub_server.cli.workers import WorkerProcess, restart_on_changes
 from agenthub_server.embedded import EmbeddedError, embedded
 
 log = logging.getLogger(__name__)
 
 DATA = Path(".agenthub")
+ORPHAN_SECONDS = 30.0
+"""How long a hub outlives whoever started it, at most: it has a database to stop."""
 DRAIN_SECONDS = "2"
 """A developer who saves a file does not wait for long runs: they go on with the new code."""
 
@@ -42,13 +45,23 @@ def run(config: Config, args: argparse.Namespace) -> int:
     # for the project's own application; workers read it themselves
     project.fill(os.environ)
     config = replace(config, host=args.host or config.host, port=args.port or config.port)
-    _require_port(config)
+    _require_port(config, config.port, "--port")
+    if config.grpc_port:
+        _require_port(config, config.grpc_port, "AGENTHUB_GRPC_PORT")
     with servers(config, DATA) as (config, notes):
         if project.ignored:
             assert project.config_file is not None
             where = project.config_file.name
             notes.append(f"Without effect in {where}: {', '.join(project.ignored)}.")
-        uvloop.run(_dev(config, project, args.project, notes, reload=not args.no_reload))
+        serve = _dev(
+            config,
+            project,
+            args.project,
+            notes,
+            reload=not args.no_reload,
+            with_stdin=args.stop_with_stdin,
+        )
+        uvloop.run(serve)
     return 0
 
 
@@ -74,7 +87,13 @@ def servers(config: Config, root: Path) -> Generator[tuple[Config, list[str]]]:
 
 
 async def _dev(
-    config: Config, project: Project, target: Path, notes: list[str], *, reload: bool
+    config: Config,
+    project: Project,
+    target: Path,
+    notes: list[str],
+    *,
+    reload: bool,
+    with_stdin: bool,
 ) -> None:
     assert config.database_url is not None
     await migrate(config.database_url)
@@ -89,6 +108,8 @@ async def _dev(
         background.append(group.create_task(_announce(config, hub, workers, notes)))
         if reload:
             background.append(group.create_task(restart_on_changes(project.root, workers)))
+        if with_stdin:
+            stop_with_stdin(server.leave, within_seconds=ORPHAN_SECONDS)
         await server.serve()
         for task in background:
             task.cancel()
@@ -105,13 +126,13 @@ async def _announce(
     print(banner.text(config, hub.agents.all(), hub.agents.unavailable(), notes), flush=True)  # noqa: T201
 
 
-def _require_port(config: Config) -> None:
+def _require_port(config: Config, port: int, name: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((config.host, config.port))
+            probe.bind((config.host, port))
         except OSError as error:
             raise Unavailable(
-                f"cannot listen on {config.host}:{config.port} ({error.strerror}): "
-                "stop what is there, or give --port"
+                f"cannot listen on {config.host}:{port} ({error.strerror}): "
+                f"stop what is there, or give {name}"
             ) from None

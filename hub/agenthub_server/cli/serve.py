@@ -45,7 +45,7 @@ async def _serve(config: Config, project: Project | None) -> None:
 @asynccontextmanager
 async def serving(
     config: Config, project: Project | None = None
-) -> AsyncGenerator[tuple[uvicorn.Server, Hub]]:
+) -> AsyncGenerator[tuple[LeavingServer, Hub]]:
     """A server that is ready to `serve()`, and its hub, open for the time of the context. Of a project it
     takes what is said about servers; its agents are the workers'."""
     http = Http() if project is None else project.http

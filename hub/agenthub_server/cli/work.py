@@ -5,10 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
-import threading
-import time
-from contextlib import suppress
 from dataclasses import replace
 
 import uvloop
@@ -17,7 +13,7 @@ from agenthub.config import Config
 from agenthub.project import Project, read_project
 from agenthub_langgraph.discovery import discover
 from agenthub_server.cli.collecting import collect_seldom
-from agenthub_server.cli.signals import stop_on_signals
+from agenthub_server.cli.signals import stop_on_signals, stop_with_stdin
 from agenthub_server.wiring import open_worker
 
 ORPHAN_SECONDS = 8.0
@@ -30,17 +26,17 @@ def run(config: Config, args: argparse.Namespace) -> int:
     if args.environment:
         config = replace(config, environment=args.environment)
     project.fill(os.environ)
-    uvloop.run(work(config, project, stop_with_stdin=args.stop_with_stdin))
+    uvloop.run(work(config, project, with_stdin=args.stop_with_stdin))
     return 0
 
 
-async def work(config: Config, project: Project, *, stop_with_stdin: bool) -> None:
+async def work(config: Config, project: Project, *, with_stdin: bool) -> None:
     """Discover, publish, and execute runs."""
     found = discover(project, config.environment)
     stopping = asyncio.Event()
     stop_on_signals(stopping.set)
-    if stop_with_stdin:
-        _stop_with_stdin(stopping)
+    if with_stdin:
+        stop_with_stdin(stopping.set, within_seconds=ORPHAN_SECONDS)
     async with open_worker(config, found) as worker:
         collect_seldom()
         print(  # noqa: T201  # whoever started this worker reads it
@@ -50,22 +46,3 @@ async def work(config: Config, project: Project, *, stop_with_stdin: bool) -> No
         for name, reason in found.failures.items():
             print(f"agent {name} is not available: {reason}", flush=True)  # noqa: T201
         await worker.run(stopping)
-
-
-def _stop_with_stdin(stopping: asyncio.Event) -> None:
-    """Stop when whoever started us is gone, however it ended."""
-    loop = asyncio.get_running_loop()
-    stdin = sys.stdin.fileno()
-
-    def watch() -> None:
-        # not through the file object, whose lock a thread may not hold while the interpreter ends
-        while os.read(stdin, 1024):
-            pass
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(stopping.set)
-        # the database went with them, most likely, and an agent may block the event loop: what cannot
-        # be given back expires
-        time.sleep(ORPHAN_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="stdin", daemon=True).start()
