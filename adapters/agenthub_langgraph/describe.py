@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import Any, cast, get_type_hints
 
 from langgraph.pregel import Pregel
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, WithJsonSchema
 from typing_extensions import is_typeddict
 
 from agenthub.agents import AgentInfo
 from agenthub.json import JsonObject
+from agenthub_langgraph.driver import adapted_of
+from agenthub_langgraph.driver_schema import published
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +30,23 @@ def describe(
     code_version: str = "",
 ) -> AgentInfo:
     """The description that a worker publishes. Schemas that cannot be derived are left empty."""
+    adapted = adapted_of(graph)
+    if adapted is not None:
+        return published(
+            adapted.info,
+            name=name,
+            title=adapted.info.title or _title(name),
+            description=description or adapted.info.description or f"The agent {name!r}.",
+            drawing=_drawing(graph, inside=False),
+            drawing_inside=_drawing(graph, inside=True),
+            environment=environment,
+            code_version=code_version,
+        )
     function = entrypoint_function(graph)
     output_keys = graph.output_channels
     return AgentInfo(
         name=name,
-        title=name.replace("_", " ").replace("-", " ").strip().capitalize(),
+        title=_title(name),
         description=description or _doc(graph, function) or f"The agent {name!r}.",
         input_schema=_schema(graph, function, "input"),
         output_schema=_schema(graph, function, "output"),
@@ -46,6 +60,10 @@ def describe(
         environment=environment,
         code_version=code_version,
     )
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").strip().capitalize()
 
 
 def entrypoint_function(graph: AnyGraph) -> Any:
@@ -130,6 +148,10 @@ def _of(hint: Any) -> JsonObject:
     final = getattr(hint, "__origin__", None)
     if getattr(final, "__qualname__", "").endswith("final"):
         hint = hint.__args__[0]
+    for said in getattr(hint, "__metadata__", ()):
+        if isinstance(said, WithJsonSchema) and said.json_schema is not None:
+            # word for word: Pydantic would resolve its references, and drop what it does not know
+            return said.json_schema
     if hint in (Any, dict, None, type(None)):
         return {}
     return TypeAdapter(hint).json_schema()

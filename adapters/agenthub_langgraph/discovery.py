@@ -14,6 +14,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -22,10 +23,13 @@ from langgraph.graph.state import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.store.base import IndexConfig, TTLConfig
 
+from agenthub.adapting import Adapter
 from agenthub.agents import AgentInfo, slug
 from agenthub.importing import module_of
 from agenthub.project import AgentSource, Project
+from agenthub_langgraph import frameworks
 from agenthub_langgraph.describe import describe
+from agenthub_langgraph.driver import to_graph
 from agenthub_langgraph.embedding import index_of
 
 log = logging.getLogger(__name__)
@@ -66,10 +70,19 @@ def discover(project: Project, environment: str) -> Discovered:
                     code_version=_version(source.file),
                 )
                 found.graphs[agent] = graph
-                found.infos.append(replace(info, card=dict(source.card)))
+                found.infos.append(
+                    replace(
+                        info,
+                        task=source.task,
+                        card=dict(source.card),
+                        annotations=dict(source.annotations),
+                        prompts=tuple(dict(prompt) for prompt in source.prompts),
+                    )
+                )
         except (Exception, SystemExit) as error:  # a script that ends by itself, too
             log.exception("agent %r cannot be loaded", name)
-            found.failures[name] = f"{type(error).__name__}: {error}"
+            hint = frameworks.missing(error) if isinstance(error, ImportError) else ""
+            found.failures[name] = f"{type(error).__name__}: {error}{hint}"
     return found
 
 
@@ -83,16 +96,19 @@ def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:
     found_object = getattr(module, source.object, None)
     if found_object is None:
         raise LookupError(f"{source.file} has no {source.object!r}")
-    return [(source.name or slug(source.object), graph_of(found_object))]
+    name = source.name or slug(source.object)
+    return [(name, graph_of(found_object, name=name))]
 
 
 def _members(module: ModuleType) -> Iterator[tuple[str, AnyGraph]]:
     # a graph that was imported from elsewhere is that module's agent, not this one's
     seen = {id(member) for member in _imported(module)}
     for name, member in vars(module).items():
-        if isinstance(member, Pregel) and not name.startswith("_") and id(member) not in seen:  # pyright: ignore[reportUnknownArgumentType]
+        if name.startswith("_") or id(member) in seen:
+            continue
+        if isinstance(member, Pregel) or frameworks.adapter_for(member) is not None:
             seen.add(id(member))  # pyright: ignore[reportUnknownArgumentType]
-            yield slug(name), member
+            yield slug(name), graph_of(member, name=slug(name))
 
 
 def _imported(module: ModuleType) -> Iterator[Any]:
@@ -112,30 +128,49 @@ def _source_of(node: ast.ImportFrom, module: ModuleType) -> ModuleType:
     return importlib.import_module(name, module.__package__)
 
 
-def graph_of(obj: Any) -> AnyGraph:
-    """A graph from what a project names: a graph, a builder, or a factory of one of them.
+def graph_of(obj: Any, *, name: str = "agent") -> AnyGraph:
+    """A graph from what a project names: a graph, a builder, an agent of a framework that has an
+    adapter, or a factory of one of them. `name` is what an agent of another framework is called.
 
     Raises:
         TypeError: it is none of these.
+        Conflict: two adapters claim it.
     """
+    graph = _graph(obj, name)
+    if graph is not None:
+        return graph
+    if not callable(obj):
+        what = "a graph, an @entrypoint or a factory, nor anything that an installed adapter knows"
+        raise TypeError(f"{type(obj).__name__} is not an agent: {what}")
+    parameters = [
+        p
+        for p in inspect.signature(obj).parameters.values()
+        if p.default is inspect.Parameter.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if len(parameters) > 1:
+        raise TypeError("a graph factory takes the run's config, or nothing")
+    make = partial(obj, {"configurable": {}}) if parameters else obj
+    made: Any = make()
+    if (adapter := _adapter(made)) is not None:
+        # one for each step: not every framework's agents bear two threads at once
+        return to_graph(make, adapter, name=name, factory=True)
+    graph = _graph(made, name)
+    if graph is None:
+        raise TypeError(f"the factory returned {type(made).__name__}, not a graph")
+    return graph
+
+
+def _graph(obj: Any, name: str) -> AnyGraph | None:
     if isinstance(obj, Pregel):
         return obj  # pyright: ignore[reportUnknownVariableType]
     if isinstance(obj, StateGraph):
         return obj.compile()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if callable(obj):
-        parameters = [
-            p
-            for p in inspect.signature(obj).parameters.values()
-            if p.default is inspect.Parameter.empty
-            and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        ]
-        if len(parameters) > 1:
-            raise TypeError("a graph factory takes the run's config, or nothing")
-        made = obj({"configurable": {}}) if parameters else obj()
-        if isinstance(made, (Pregel, StateGraph)):
-            return graph_of(made)
-        raise TypeError(f"the factory returned {type(made).__name__}, not a graph")  # pyright: ignore[reportUnknownArgumentType]
-    raise TypeError(f"{type(obj).__name__} is not an agent: a graph, an @entrypoint or a factory")
+    adapter = _adapter(obj)
+    return None if adapter is None else to_graph(obj, adapter, name=name)
+
+
+def _adapter(obj: Any) -> Adapter | None:
+    return None if isinstance(obj, (Pregel, StateGraph)) else frameworks.adapter_for(obj)
 
 
 def _version(file: str) -> str:

@@ -32,6 +32,9 @@ from agenthub.recorder import Recorder
 from agenthub.threads import StepView
 from agenthub_langgraph import updates
 from agenthub_langgraph.callbacks import EVENTS, astream_with_events
+from agenthub_langgraph.driver import adapted_of
+from agenthub_langgraph.driver_shown import shown
+from agenthub_langgraph.driver_state import SAVER, with_paused
 from agenthub_langgraph.encode import encode
 from agenthub_langgraph.saver import LeasedSaver
 from agenthub_langgraph.store import HubStore
@@ -116,10 +119,12 @@ class LangGraphEngine:
         outcome = Outcome()
         config = _config(claimed)
         config["callbacks"] = [outcome.usage]
+        if adapted_of(graph) is not None:
+            config["configurable"] = {**config.get("configurable", {}), SAVER: saver}
         limit = asyncio.timeout(claimed.request.timeout_seconds)
         try:
             async with limit:
-                given = await _input(saver, claimed, config)
+                given = await _input(graph, saver, claimed, config)
                 await self._stream(graph, given, config, saver, claimed, recorder, outcome)
         except LeaseLost:
             raise
@@ -171,6 +176,7 @@ class LangGraphEngine:
         astream = cast("Any", graph).astream
         if EVENTS in request.modes:
             astream = partial(astream_with_events, graph)
+        driven = adapted_of(graph)
         stream = astream(
             given,
             config,
@@ -184,6 +190,8 @@ class LangGraphEngine:
         async with aclosing(stream) as parts:
             async for part in parts:
                 ns, mode, payload = part if request.subgraphs else ((), *part)
+                if driven is not None and (payload := shown(mode, payload, driven.name)) is None:
+                    continue
                 if mode == "checkpoints":
                     _view(saver, payload)
                 elif mode == "values" and not ns:
@@ -293,7 +301,9 @@ def _latest(config: RunnableConfig) -> JsonObject:
     return {k: v for k, v in config.get("configurable", {}).items() if k != "checkpoint_id"}
 
 
-async def _input(saver: LeasedSaver, claimed: Claimed, config: RunnableConfig) -> Any:
+async def _input(
+    graph: AnyGraph, saver: LeasedSaver, claimed: Claimed, config: RunnableConfig
+) -> Any:
     """The graph's input: None when an earlier attempt of this run has already begun."""
     if claimed.lease.epoch > 1 and claimed.has_state:
         head = await saver.aget_tuple({"configurable": _latest(config)})
@@ -307,6 +317,8 @@ async def _input(saver: LeasedSaver, claimed: Claimed, config: RunnableConfig) -
             return None
         command: dict[str, Any] = {"resume": answers} if answers else {}
     elif request.goto is None and request.update is None:
+        if claimed.has_state and request.input is not None and adapted_of(graph) is not None:
+            return await with_paused(saver, request.input, config)
         return request.input
     else:
         command = {}

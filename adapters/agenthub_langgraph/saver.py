@@ -329,6 +329,13 @@ class LeasedSaver(HubSaver):
     async def _put_writes(self, row: WritesRow) -> None:
         await self._written(self.writer.put_writes(self.lease, row, urgent=self.wait))
 
+    async def save_beside(self, row: WritesRow, *, wait: bool) -> None:
+        """Store a pending write that is none of LangGraph's; with `wait`, until it is committed."""
+        written = self.writer.put_writes(self.lease, row, urgent=wait)
+        await self._written(written)
+        if wait:
+            await written
+
     async def _written(self, written: asyncio.Future[Sequence[str]]) -> None:
         self._pending.add(written)
         written.add_done_callback(self._done)

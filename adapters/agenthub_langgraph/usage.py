@@ -45,6 +45,11 @@ class Usage(BaseCallbackHandler):
         if usage and key not in self._complete:
             self._by_message[key] = _sum(self._by_message.get(key, {}), usage)
 
+    def count(self, key: str, usage: JsonObject) -> None:
+        """Count what no message has told, once for a key."""
+        self._by_message[key] = usage
+        self._complete.add(key)
+
     @property
     def total(self) -> JsonObject | None:
         """The sum, or None when no model reported any."""

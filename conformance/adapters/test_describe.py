@@ -10,7 +10,7 @@ from langchain.agents import create_agent
 from langgraph.func import entrypoint
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from agenthub.agents import resolved, text_input
@@ -20,6 +20,15 @@ from testkit.agents import ScriptedChat
 
 if TYPE_CHECKING:
     from somewhere import Unknown
+
+
+WRITTEN = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "$defs": {"street": {"$anchor": "street", "type": "string"}},
+    "type": "object",
+    "properties": {"street": {"$ref": "#/$defs/street"}},
+    "additionalProperties": False,
+}
 
 
 class Request(TypedDict):
@@ -229,3 +238,11 @@ def test_a_state_that_has_no_schema_leaves_the_agent_servable() -> None:
 
     info = describe("a", graph(Odd))
     dumps(info.to_json())
+
+
+def test_a_schema_that_is_written_out_is_published_word_for_word() -> None:
+    @entrypoint()
+    async def written(given: Annotated[dict[str, Any], WithJsonSchema(WRITTEN)]) -> None: ...
+
+    # what Pydantic itself cannot: it looks for the definition among its own
+    assert describe("a", written).input_schema == WRITTEN

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from importlib.metadata import distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,28 @@ def environment(name: str) -> Path:
             _install(lock, folder / "venv")
             (folder / "installed").touch()
     return folder / "venv" / "bin"
+
+
+def hub_environment(name: str) -> Path:
+    """As `environment`, with the hub itself as it is installed here: its code, and its plug-ins.
+
+    Raises:
+        Unreachable: as above.
+    """
+    programs = environment(name)
+    (there,) = (programs.parent / "lib").glob("python*/site-packages")
+    installed = distribution("agenthub")
+    # an editable installation is a path and metadata, good for any environment on this machine
+    for file in installed.files or ():
+        if file.parts[0].startswith(("agenthub-", "_editable")):
+            copy = there / file
+            content = Path(str(file.locate())).read_bytes()
+            if not copy.exists() or copy.read_bytes() != content:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                whole = copy.with_name(f"{copy.name}.{os.getpid()}")
+                whole.write_bytes(content)
+                whole.replace(copy)
+    return programs
 
 
 def _install(lock: Path, venv: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from agenthub.agents import AgentInfo
 from agenthub.json import Json, JsonObject
@@ -39,8 +39,9 @@ class Inbound:
     """Why a step begins.
 
     `input`: `messages` and `data` (structured input) are new; the agent may be paused all the same, and
-    then decides what becomes of its questions. `answers`: for some or all of the asks, by their ids; what
-    declines is `{"action": "decline" | "cancel"}`. `continue`: an earlier attempt at this step saved
+    then decides what becomes of its questions (`answers` has those that were answered already).
+    `answers`: for all of the asks, by their ids; what declines is `{"action": "decline" | "cancel"}`, and
+    `approval` reads what approves. `continue`: an earlier attempt at this step saved
     `state` before it was lost, or the step before ended at a boundary.
     """
 
@@ -93,7 +94,8 @@ class Io(Protocol):
 
     async def save(self, state: Json, messages: Sequence[Message] = ()) -> None:
         """Keep where the step stands, durably: a step that is lost is entered anew with `continue`, this
-        state, and with these messages counted as said. Raises `LeaseLost` if the run belongs to another."""
+        state, and with these messages (all that it has added so far) counted as said. Raises `LeaseLost`
+        if the run belongs to another."""
         ...
 
     async def recall(self, scope: tuple[str, ...], key: str) -> Json:
@@ -121,6 +123,30 @@ class Adapter(Protocol):
         ...
 
     async def step(self, obj: Any, state: Json, inbound: Inbound, io: Io) -> Outcome:
-        """Run the agent. `state` is None on a new thread. `obj` is the agent or a factory of it, shared
-        by all threads. Cancellation stops the framework's work; errors of the agent are raised."""
+        """Run the agent. `state` is None on a new thread. `obj` is the agent, shared by all threads, or a
+        fresh one where a factory was named. Cancellation stops the framework's work; errors of the agent
+        are raised."""
         ...
+
+
+_YES = frozenset({"yes", "y", "true", "ok", "okay", "approve", "approved", "accept", "allow"})
+
+
+def approval(answer: Json) -> tuple[bool, str]:
+    """Whether an answer approves, and what was said along with it; only a clear yes does.
+
+    Surfaces and clients say it in their own ways: `true`, `"yes"`, `{"approved": true, "response": …}`,
+    `{"action": "accept" | "decline" | "cancel"}`, `{"type": "approve" | "reject", "message": …}`.
+    """
+    if isinstance(answer, str):
+        said = answer.strip()
+        return said.rstrip(".!").lower() in _YES, said
+    if not isinstance(answer, dict):
+        return answer is True, ""
+    fields = cast("JsonObject", answer)
+    told = (fields.get(k) for k in ("response", "reason", "message", "feedback"))
+    said = next((t for t in told if isinstance(t, str)), "")
+    for key in ("approved", "action", "decision", "type"):
+        if key in fields:
+            return approval(fields[key])[0], said
+    return False, said
