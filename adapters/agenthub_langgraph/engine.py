@@ -38,6 +38,7 @@ from agenthub_langgraph.driver_state import SAVER, with_paused
 from agenthub_langgraph.encode import encode
 from agenthub_langgraph.saver import LeasedSaver
 from agenthub_langgraph.store import HubStore
+from agenthub_langgraph.tracing import attached
 from agenthub_langgraph.updates import goto_of, update_of
 from agenthub_langgraph.usage import Usage
 
@@ -107,7 +108,8 @@ class LangGraphEngine:
             update["store"] = self.store.leased(claimed.lease, on_lost)
         perform = self._update if claimed.kind == "update" else self._run
         try:
-            return await perform(graph.copy(update=update), saver, claimed, recorder)
+            with attached(claimed.request.trace):
+                return await perform(graph.copy(update=update), saver, claimed, recorder)
         except asyncio.CancelledError:
             if lost:
                 raise LeaseLost(claimed.lease) from None

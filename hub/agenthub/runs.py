@@ -43,7 +43,7 @@ class RunRequest:
     `answers` maps interrupt ids to values and makes the run a resume. `modes` are stream modes to
     record beside the default ones. `interrupt_before`/`after` are node names or `["*"]`. `updates` are
     supersteps of state updates (`threads.StateUpdate` as JSON) for a run of kind `update`, which
-    executes no node.
+    executes no node. `trace` is the caller's trace context: see `tracing`.
 
     The fields of `POLICY` say how the run is looked after; a resume inherits them from the run whose
     question it answers. `timeout_seconds` is the time of one attempt. `webhook` says where its end is
@@ -67,6 +67,7 @@ class RunRequest:
     updates: list[list[JsonObject]] | None = None
     timeout_seconds: float | None = None
     assistant_id: str | None = None
+    trace: JsonObject | None = None
     webhook: JsonObject | None = None
     retry: JsonObject | None = None
     deadline: JsonObject | None = None

@@ -23,6 +23,7 @@ from agenthub.json import Json, JsonObject
 from agenthub.principal import Principal
 from agenthub.runs import Run, RunRequest
 from agenthub.service import Hub, Start, as_ended
+from agenthub.tracing import trace_of
 from agenthub_mcp import elicit, replies
 from agenthub_mcp.approval import Approvals
 from agenthub_mcp.background import Background
@@ -87,7 +88,7 @@ class Calls:
             caller.who,
             Start(
                 agent=tool.info.name,
-                request=RunRequest(input=given),
+                request=RunRequest(input=given, trace=trace_of(caller.ctx.meta)),
                 thread_id=thread_id,
                 open_task="refuse",
                 origin=ORIGIN,

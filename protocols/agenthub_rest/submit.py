@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, cast
@@ -19,6 +20,7 @@ from agenthub.json import JsonObject, dumps
 from agenthub.principal import Principal
 from agenthub.runs import Multitask, Run, RunRequest
 from agenthub.service import Hub, Start, Submission
+from agenthub.tracing import trace_of
 from agenthub_rest.api import Api
 from agenthub_rest.bodies import Nodes, Policy, RunCreate
 from agenthub_rest.webhooks import with_webhook
@@ -45,6 +47,7 @@ async def submit(api: Api, request: Request, body: RunCreate, *, nth: int | None
     thread_id = None if on_thread is None else parse_id(on_thread, "thread id")
     info, assistant = await hub.assistants.resolve(who, body.assistant_id)
     wanted = run_request(body, info, assistant, passed=api.passed_on.of(request.headers))
+    wanted = replace(wanted, trace=trace_of(request.headers))
     wanted = with_webhook(wanted, body, hub.deliveries)
     key = _key(request, who, nth)
     hashed = "" if key is None else _hash(thread_id, body)
