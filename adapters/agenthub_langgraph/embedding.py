@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig, ensure_embeddings, get_text_at_path, tokenize_path
 
 from agenthub.importing import module_of
-from agenthub.json import JsonObject
 from agenthub.memory import Indexed, Vectors
 from agenthub.project import Project
 
@@ -27,7 +26,9 @@ class Embedding:
         """See the protocol."""
         return await self.embeddings.aembed_query(text)
 
-    async def vectors(self, items: Sequence[tuple[JsonObject | None, Indexed]]) -> list[Vectors]:
+    async def vectors(
+        self, items: Sequence[tuple[Mapping[str, Any] | None, Indexed]]
+    ) -> list[Vectors]:
         """See the protocol."""
         texts: list[str] = []
         places: list[tuple[int, str]] = []
@@ -41,7 +42,7 @@ class Embedding:
             vectors[at][field] = vector
         return list(vectors)
 
-    def _texts(self, value: JsonObject | None, index: Indexed) -> Iterator[tuple[str, str]]:
+    def _texts(self, value: Mapping[str, Any] | None, index: Indexed) -> Iterator[tuple[str, str]]:
         if value is None or index is False:
             return
         for path in self.fields if index is None else index:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol, TypeAlias
-
-from agenthub.json import JsonObject
+from typing import Any, Literal, Protocol, TypeAlias
 
 Indexed: TypeAlias = Literal[False] | Sequence[str] | None
 """The fields of an item that are found by meaning: none, these paths, or those of the configuration."""
@@ -22,7 +20,9 @@ class Embedder(Protocol):
         """The vector of what is looked for."""
         ...
 
-    async def vectors(self, items: Sequence[tuple[JsonObject | None, Indexed]]) -> list[Vectors]:
+    async def vectors(
+        self, items: Sequence[tuple[Mapping[str, Any] | None, Indexed]]
+    ) -> list[Vectors]:
         """The vectors of each item's fields, embedded in one call; of a deletion (None) there are none."""
         ...
 
