@@ -157,7 +157,12 @@ BODIES: list[tuple[str, Any, int, str]] = [
     (f"/threads/{UNKNOWN}/runs/stream", RUN, 404, UNKNOWN),
     (FINISHED + "/runs/wait", {**RUN, "checkpoint_id": "a\0b"}, 422, "NUL"),
     (FINISHED + "/runs/wait", {**RUN, "checkpoint": {"checkpoint_id": 5}}, 422, "checkpoint_id"),
-    (FINISHED + "/runs/wait", {**RUN, "assistant_id": "ask"}, 409, "belongs to agent 'plus'"),
+    (
+        ASKING + "/runs/wait",
+        {"assistant_id": "plus", "command": {"resume": 1}},
+        409,
+        "belongs to agent 'ask'",
+    ),
     (FINISHED + "/runs/wait", {**RUN, "command": {"resume": 1}}, 409, "nothing to resume"),
     (
         ASKING + "/runs/wait",
