@@ -42,6 +42,8 @@ async def step(fixtures: Fixtures, given: JsonObject, io: Writing) -> None:
 def main(target: str) -> None:
     """Serve steps until standard input ends."""
     fixtures = load(target)
+    # as a worker does before its first run: what a framework imports late is imported once
+    fixtures.adapter.describe(fixtures.chat)
     for line in sys.stdin:
         given = json.loads(line)
         pid = os.fork()

@@ -1,0 +1,3 @@
+"""The adapter for Google's Agent Development Kit: agents, workflows, apps and runners."""
+
+from __future__ import annotations
