@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import grpc.aio
 import httpx
 from a2a.client import Client, ClientCallContext, ClientConfig, create_client
 from a2a.types.a2a_pb2 import (
@@ -55,7 +56,10 @@ async def agent(
     """An agent, found by its card."""
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False) as http:
         config = ClientConfig(
-            streaming=streaming, httpx_client=http, supported_protocol_bindings=[binding]
+            streaming=streaming,
+            httpx_client=http,
+            grpc_channel_factory=grpc.aio.insecure_channel,
+            supported_protocol_bindings=[binding],
         )
         async with await create_client(f"{hub_url}/agents/{name}", config) as client:
             yield Agent(client)

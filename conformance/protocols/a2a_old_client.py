@@ -13,6 +13,7 @@ import json
 import sys
 from uuid import uuid4
 
+import grpc.aio
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import (
@@ -66,7 +67,10 @@ async def main(hub_url: str, transport: str, webhook: str) -> None:
         seen: dict = {"version": card.protocol_version, "url": card.url}
         for streaming in (False, True):
             config = ClientConfig(
-                streaming=streaming, httpx_client=http, supported_transports=[transport]
+                streaming=streaming,
+                httpx_client=http,
+                grpc_channel_factory=grpc.aio.insecure_channel,
+                supported_transports=[transport],
             )
             client = ClientFactory(config).create(card)
             seen["stream" if streaming else "send"] = await talk(client, webhook)

@@ -41,5 +41,5 @@ async def grpc_hub(
         grpc_port=free_port(),
         max_body_bytes=1 << 20,
     )
-    async with hub.hub(config, hub.FIXTURES / "a2a_agents.py") as url:
+    async with hub.hub(config, hub.FIXTURES / "a2a_grpc.toml") as url:
         yield url, f"127.0.0.1:{config.grpc_port}"

@@ -54,10 +54,11 @@ async def rpc(
     return (await raw.post("", json=body, headers=headers)).json()
 
 
-@pytest.mark.parametrize("transport", ["JSONRPC", "HTTP+JSON"])
+@pytest.mark.parametrize("transport", ["JSONRPC", "HTTP+JSON", "GRPC"])
 async def test_the_official_client_of_0_3_finds_asks_answers_and_is_told(
-    open_hub: str, receiver: Receiver, transport: str
+    grpc_hub: tuple[str, str], receiver: Receiver, transport: str
 ) -> None:
+    open_hub, _ = grpc_hub
     try:
         programs = await asyncio.to_thread(environment, "a2a-0.3")
     except Unreachable as away:

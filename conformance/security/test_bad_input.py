@@ -29,7 +29,7 @@ NESTED = b'{"assistant_id":"plus","input":%s%s}' % (b"[" * 230, b"]" * 230)
 BOTTOMLESS = b"[" * 200_000
 TOO_LARGE = b'{"assistant_id":"plus","input":"%s"}' % (b"x" * (5 << 20))
 INTERNAL = re.compile(
-    r"Traceback|\.py\b|asyncpg|pydantic|starlette|orjson|uvicorn|agenthub[._]|<class|object at 0x"
+    r"Traceback|\.py\b|asyncpg|pydantic|starlette|orjson|uvicorn|agenthub[._](?!dev\b)|<class|object at 0x"
     r"|\b(select|insert|update|delete) .*\b(from|into|where)\b|constraint|sqlstate|bytea|jsonb",
     re.IGNORECASE,
 )

@@ -43,7 +43,7 @@ async def serving(
     """A server without a worker, started with a project or without: its address and its hub."""
     async with open_hub(config, project) as hub:
         passed_on = None if project is None else project.http.passed_on
-        app = create_app(surfaces(hub, config, STATE_KEY, passed_on))
+        app = create_app(surfaces(hub, config, STATE_KEY, passed_on, card_keys=[STATE_KEY]))
         server = Quiet(
             uvicorn.Config(
                 app,

@@ -274,6 +274,10 @@ def test_what_directories_are_told_of_an_agent_is_read(tmp_path: Path) -> None:
         ("skills = [{ id = 'a' }]", "a skill needs an id and a name"),
         ("skills = [{ id = 'a', name = 'b', x = 1 }]", "unknown x"),
         ("skills = [{ id = 'a', name = 'b', tags = 1 }]", "tags is a list of texts"),
+        ("extended = 1", "extended is not a table"),
+        ("extended = { version = '1' }", "unknown version"),
+        ("extended = { description = 1 }", "description is a text"),
+        ("extended = { skills = [{ id = 'a' }] }", "a skill needs an id and a name"),
     ],
 )
 def test_a_card_that_cannot_be_read_is_refused_with_its_place(

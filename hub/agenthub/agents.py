@@ -20,7 +20,7 @@ TaskSupport: TypeAlias = Literal["forbidden", "optional", "required"]
 CARD_KEYS = frozenset(
     {
         "skills", "examples", "input_modes", "output_modes",
-        "provider", "icon_url", "documentation_url", "version",
+        "provider", "icon_url", "documentation_url", "version", "extended",
     }
 )  # fmt: skip
 ANNOTATION_KEYS = frozenset({"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"})

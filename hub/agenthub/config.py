@@ -17,9 +17,15 @@ from agenthub.errors import Invalid
 PREFIX: Final = "AGENTHUB_"
 PLAIN: Final = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 RESERVED: Final = frozenset(
-    {"AGENTHUB_PG_BIN", "AGENTHUB_PG_USER", "AGENTHUB_REDIS_BIN", "AGENTHUB_URL"}
+    {
+        "AGENTHUB_EXAMPLE_MODEL",
+        "AGENTHUB_PG_BIN",
+        "AGENTHUB_PG_USER",
+        "AGENTHUB_REDIS_BIN",
+        "AGENTHUB_URL",
+    }
 )
-"""Read by the embedded servers alone, and by the commands that look at a running hub."""
+"""Read by the examples and the embedded servers alone, and by the commands that look at a running hub."""
 LEAST: Final[Mapping[str, float]] = {
     "slots": 1,
     "claim_batch": 1,
@@ -79,6 +85,11 @@ class Config:
         "strict",
         "The A2A card of those who name no version: `strict` 1.0, `header` 0.3 as the specification has "
         "it, or `merge` for one that old and new clients read.",
+    )
+    card_keys: tuple[str, ...] = _setting(
+        (),
+        "P-256 keys of agent cards, each the `d` of its JWK (comma-separated): the first signs, all are "
+        "published; default: from the database.",
     )
     max_body_bytes: int = _setting(4 * 1024 * 1024, "Largest request body.")
     soft_deadline_seconds: float = _setting(

@@ -25,6 +25,7 @@ from agenthub.errors import Invalid, NotFound
 from agenthub.prompts import read_annotations, read_prompts
 
 AGENT_KEYS = {"path", "description", "environment", "task", "card", "annotations", "prompts"}
+EXTENDED_KEYS = {"description", "skills"}
 SKILL_KEYS = {"id", "name", "description", "tags", "examples", "input_modes", "output_modes"}
 TOP_KEYS = {"agents", "environments", "store", "http", "checkpointer", "webhooks"}
 SURFACES = ("mcp", "a2a")
@@ -241,6 +242,15 @@ def _card(agent: dict[str, Any], where: str) -> dict[str, Any]:
         or not all(isinstance(value, str) for value in provider.values())
     ):
         raise Invalid(f"{where}: provider needs organization and url")
+    _skills(card, where)
+    extended = _table(card, "extended", where)
+    _only(extended, EXTENDED_KEYS, f"extended {where}")
+    _texts(extended, f"extended {where}")
+    _skills(extended, f"extended {where}")
+    return card
+
+
+def _skills(card: Mapping[str, Any], where: str) -> None:
     skills: Any = card.get("skills", [])
     if not isinstance(skills, list):
         raise Invalid(f"{where}: skills is a list of tables")
@@ -249,7 +259,6 @@ def _card(agent: dict[str, Any], where: str) -> dict[str, Any]:
             raise Invalid(f"{where}: a skill needs an id and a name")
         _only(cast("dict[str, Any]", skill), SKILL_KEYS, f"a skill of the {where}")
         _texts(cast("dict[str, Any]", skill), f"a skill of the {where}")
-    return card
 
 
 def _texts(body: Mapping[str, Any], where: str) -> None:
@@ -259,7 +268,7 @@ def _texts(body: Mapping[str, Any], where: str) -> None:
             items = cast("list[Any]", value) if isinstance(value, list) else [None]
             if not all(isinstance(item, str) for item in items):
                 raise Invalid(f"{where}: {key} is a list of texts")
-        elif key not in ("provider", "skills") and not isinstance(value, str):
+        elif key not in ("provider", "skills", "extended") and not isinstance(value, str):
             raise Invalid(f"{where}: {key} is a text")
 
 

@@ -21,6 +21,7 @@ from agenthub.surface import Surface
 from agenthub_a2a import A2A, OverGrpc
 from agenthub_mcp import Mcp
 from agenthub_rest import Rest, http_error, hub_error, unexpected
+from agenthub_server.cli.banner import base_url
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
@@ -36,6 +37,7 @@ def over_grpc(config: Config) -> OverGrpc | None:
         return None
     return OverGrpc(
         port=config.grpc_port,
+        http_url=base_url(config),
         host=config.host,
         address=config.grpc_address,
         principal=lambda _: ANONYMOUS,
@@ -43,7 +45,12 @@ def over_grpc(config: Config) -> OverGrpc | None:
 
 
 def surfaces(
-    hub: Hub, config: Config, state_key: bytes, passed_on: PassedOn | None = None
+    hub: Hub,
+    config: Config,
+    state_key: bytes,
+    passed_on: PassedOn | None = None,
+    *,
+    card_keys: Sequence[bytes] = (),
 ) -> Sequence[Surface]:
     """MCP, A2A and REST."""
     return (
@@ -66,6 +73,7 @@ def surfaces(
             max_body_bytes=config.max_body_bytes,
             card_compat=config.card_compat,
             grpc=over_grpc(config),
+            card_keys=card_keys,
         ),
         Rest(
             hub,

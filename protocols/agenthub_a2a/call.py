@@ -8,20 +8,25 @@ from typing import Final
 from a2a.server.context import ServerCallContext
 
 from agenthub.agents import AgentInfo
+from agenthub.catalogue import Agents
+from agenthub.errors import NotFound
 from agenthub.principal import Principal
+from agenthub_a2a.card import Place
 
 CALL: Final = "agenthub.call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """The caller, the agent, the version that the client speaks, and the key under which the call may
-    be repeated."""
+    """The caller, the agent and where it was reached, the version that the client speaks, the key under
+    which the call may be repeated, and the last event that the client had of a stream."""
 
     who: Principal
     info: AgentInfo
+    place: Place
     idempotency_key: str | None = None
     version: str = "1.0"
+    last_event_id: str | None = None
 
     def put(self, context: ServerCallContext) -> None:
         """Attach it to a request's context; the binding's context builder does."""
@@ -33,3 +38,17 @@ class Call:
         call = context.state[CALL]
         assert isinstance(call, cls)
         return call
+
+
+def default_agent(agents: Agents, configured: str | None) -> AgentInfo:
+    """The agent that is meant where none is named: the configured one, or the only one.
+
+    Raises:
+        HubError: there is none, or it cannot be served now.
+    """
+    if configured is not None:
+        return agents.get(configured)
+    infos = agents.all()
+    if len(infos) != 1:
+        raise NotFound("there is no default agent: choose one from /agents, or configure it")
+    return infos[0]

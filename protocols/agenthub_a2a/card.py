@@ -8,6 +8,7 @@ signers and validators disagree about how to treat those.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from a2a.compat.v0_3.conversions import to_compat_agent_card
@@ -31,6 +32,7 @@ from google.protobuf.json_format import MessageToDict
 from agenthub.agents import AgentInfo
 from agenthub.json import JsonObject
 from agenthub_a2a.parts import MODES
+from agenthub_a2a.signatures import CardSigner
 
 GENERATION: Final = "https://agenthub.dev/ext/generation"
 """URI of our extension, and the metadata key under which it travels."""
@@ -44,8 +46,18 @@ EXTENSIONS: Final = (
 )
 
 
-def agent_card(info: AgentInfo, base_url: str, version: str = PROTOCOL_VERSION_1_0) -> AgentCard:
-    """The card of an agent that is reached under `base_url`, over interfaces of `version`."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an agent is reached: over HTTP under `base_url`; over gRPC, when that is on, at the address
+    `grpc` (`host:port`), which leads to the agent without a tenant when it is the `default`."""
+
+    base_url: str
+    grpc: str | None = None
+    default: bool = False
+
+
+def agent_card(info: AgentInfo, place: Place, version: str = PROTOCOL_VERSION_1_0) -> AgentCard:
+    """The card of an agent, over interfaces of `version`."""
     declared = info.card
     card = AgentCard(
         name=info.title or info.name,
@@ -53,7 +65,7 @@ def agent_card(info: AgentInfo, base_url: str, version: str = PROTOCOL_VERSION_1
         version=declared.get("version") or info.code_version or "0",
         supported_interfaces=[
             AgentInterface(
-                url=f"{base_url}{agent_path(info.name)}",
+                url=f"{place.base_url}{agent_path(info.name)}",
                 protocol_binding=binding.value,
                 protocol_version=version,
             )
@@ -62,13 +74,21 @@ def agent_card(info: AgentInfo, base_url: str, version: str = PROTOCOL_VERSION_1
         capabilities=AgentCapabilities(
             streaming=True,
             push_notifications=True,
-            extended_agent_card=False,
+            extended_agent_card="extended" in declared,
             extensions=EXTENSIONS,
         ),
         default_input_modes=declared.get("input_modes") or MODES,
         default_output_modes=declared.get("output_modes") or MODES,
         skills=[_skill(info, skill) for skill in info.skills or declared.get("skills") or ({},)],
     )
+    # 0.3 has no tenants
+    if place.grpc is not None and (place.default or version != PROTOCOL_VERSION_0_3):
+        card.supported_interfaces.add(
+            url=place.grpc,
+            protocol_binding=TransportProtocol.GRPC.value,
+            protocol_version=version,
+            tenant="" if version == PROTOCOL_VERSION_0_3 else info.name,
+        )
     if "provider" in declared:
         card.provider.CopyFrom(AgentProvider(**declared["provider"]))
     for name in ("icon_url", "documentation_url"):
@@ -77,20 +97,36 @@ def agent_card(info: AgentInfo, base_url: str, version: str = PROTOCOL_VERSION_1
     return card
 
 
-def card_1_0(info: AgentInfo, base_url: str) -> JsonObject:
-    """The card as 1.0 has it."""
-    return MessageToDict(agent_card(info, base_url))
+def extended_card(
+    info: AgentInfo, place: Place, version: str = PROTOCOL_VERSION_1_0
+) -> AgentCard | None:
+    """The card with what the declaration keeps for those who ask for more; None where it keeps nothing."""
+    if "extended" not in info.card:
+        return None
+    extended = info.card["extended"]
+    card = agent_card(info, place, version)
+    card.description = extended.get("description") or card.description
+    card.skills.extend(_skill(info, skill) for skill in extended.get("skills") or ())
+    return card
 
 
-def card_0_3(info: AgentInfo, base_url: str) -> JsonObject:
+def card_1_0(info: AgentInfo, place: Place, signer: CardSigner | None = None) -> JsonObject:
+    """The card as 1.0 has it, signed exactly as it is."""
+    card = agent_card(info, place)
+    if signer is not None:
+        signer.sign(card, place.base_url)
+    return MessageToDict(card)
+
+
+def card_0_3(info: AgentInfo, place: Place) -> JsonObject:
     """The card as clients of 0.3 read it."""
-    converted = to_compat_agent_card(agent_card(info, base_url, PROTOCOL_VERSION_0_3))
+    converted = to_compat_agent_card(agent_card(info, place, PROTOCOL_VERSION_0_3))
     return converted.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def card_merged(info: AgentInfo, base_url: str) -> JsonObject:
+def card_merged(info: AgentInfo, place: Place) -> JsonObject:
     """A card that clients of both generations read."""
-    return {**card_0_3(info, base_url), **card_1_0(info, base_url)}
+    return {**card_0_3(info, place), **card_1_0(info, place)}
 
 
 def agent_path(name: str) -> str:

@@ -24,6 +24,7 @@ from a2a.utils.errors import (
     VersionNotSupportedError,
 )
 from a2a.utils.proto_utils import validate_proto_required_fields
+from google.protobuf.json_format import ParseError
 from google.protobuf.message import Message
 from starlette.responses import JSONResponse
 
@@ -44,6 +45,7 @@ from agenthub.errors import (
     UnknownInterrupt,
     UnsupportedVersion,
 )
+from agenthub.json import JsonObject
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,10 @@ STATUS: Final[dict[type[HubError], int]] = {
     TooLarge: 413,
     Unavailable: 503,
 }
+
+ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
+OUR_DOMAIN: Final = "agenthub.dev"
+"""Whose reasons those are that A2A has no names for."""
 
 NAMES: Final = {
     401: "UNAUTHENTICATED",
@@ -121,16 +127,45 @@ def refusal(error: HubError) -> JSONResponse:
     return JSONResponse(build_error_response(None, described), status, headers)
 
 
+class Refused(A2AError):
+    """What is refused before there is a request to answer, for bindings that take only A2A errors."""
+
+    def __init__(self, error: HubError) -> None:
+        super().__init__(error.message)  # pyright: ignore[reportUnknownMemberType]  # a bare dict
+        self.error = error
+
+
 def http_refusal(error: HubError) -> JSONResponse:
     """The same over HTTP+JSON: an HTTP status, and a body that has its form."""
-    status = next((STATUS[c] for c in type(error).__mro__ if c in STATUS), 400)
-    if status == 400:
-        payload = build_rest_error_payload(to_a2a(error))
-    else:
-        body = {"code": status, "status": NAMES[status], "message": error.message}
-        payload = {"error": body}
+    payload = described(Refused(error))
+    status = payload["error"]["code"]
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return JSONResponse(payload, status, headers)
+
+
+def described(error: Exception) -> JsonObject:
+    """An error as HTTP+JSON has it: `{"error": {"code", "status", "message", "details"}}`."""
+    if not isinstance(error, Refused):
+        return build_rest_error_payload(error)
+    refused = error.error
+    status = next((STATUS[c] for c in type(refused).__mro__ if c in STATUS), 400)
+    if status == 400:
+        return build_rest_error_payload(to_a2a(refused))
+    info = {"@type": ERROR_INFO, "reason": refused.code.upper(), "domain": OUR_DOMAIN}
+    body = {"code": status, "status": NAMES[status], "message": refused.message, "details": [info]}
+    return {"error": body}
+
+
+def readable(error: Exception) -> A2AError:
+    """What an operation of 0.3 raised; anything but its own errors comes from converting the request."""
+    if isinstance(error, A2AError):
+        return error
+    if isinstance(error, ParseError):
+        return InvalidRequestError(str(error))
+    if isinstance(error, (ValueError, TypeError, LookupError)):
+        return InvalidParamsError("the request does not have the form that A2A 0.3 gives it")
+    log.error("an A2A operation of 0.3 failed", exc_info=error)
+    return InternalError("the hub failed to process the request")
 
 
 def _text(value: object) -> str:

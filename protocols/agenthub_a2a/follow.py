@@ -33,8 +33,15 @@ Slices = AsyncGenerator[Sequence[Event], None]
 
 async def opened(hub: Hub, info: AgentInfo, task: Task, *, until: int | None = None) -> Live:
     """The task folded up to `until`, by default to where it stood when it was read."""
+    live = await resumed(hub, info, task, task.last_seq if until is None else until)
+    live.seq = max(live.seq, task.last_seq)
+    live.status = task.status
+    return live
+
+
+async def resumed(hub: Hub, info: AgentInfo, task: Task, last: int) -> Live:
+    """The task as a reader of its events had it after the one numbered `last`."""
     live = Live(info, task)
-    last = task.last_seq if until is None else until
     while live.seq < last:
         page = await hub.streams.log.read(task.tenant, task.task_id, after=live.seq, limit=PAGE)
         for event in page:
@@ -42,8 +49,6 @@ async def opened(hub: Hub, info: AgentInfo, task: Task, *, until: int | None = N
                 live.absorb(event)
         if len(page) < PAGE:
             break
-    live.seq = max(live.seq, task.last_seq)
-    live.status = task.status
     live.shown()
     return live
 

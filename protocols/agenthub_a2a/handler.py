@@ -25,20 +25,37 @@ from agenthub.runs import Run, Task
 from agenthub.service import Hub
 from agenthub_a2a import push
 from agenthub_a2a.call import Call
-from agenthub_a2a.card import EXTENSIONS, require
+from agenthub_a2a.card import EXTENSIONS, extended_card, require
 from agenthub_a2a.convert import to_a2a_task
 from agenthub_a2a.errors import translated
-from agenthub_a2a.follow import SETTLED, TERMINAL, Slices, opened, settled, updates
+from agenthub_a2a.follow import (
+    SETTLED,
+    TERMINAL,
+    Slices,
+    opened,
+    resumed,
+    settled,
+    updates,
+)
 from agenthub_a2a.listing import list_tasks
+from agenthub_a2a.numbering import position
+from agenthub_a2a.signatures import CardSigner
 from agenthub_a2a.submit import own_task, submit
 
 
 class Operations(RequestHandler):
     """A2A's eleven operations."""
 
-    def __init__(self, hub: Hub, *, extensions: Sequence[pb.AgentExtension] = EXTENSIONS) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        extensions: Sequence[pb.AgentExtension] = EXTENSIONS,
+        signer: CardSigner | None = None,
+    ) -> None:
         self.hub = hub
         self.extensions = extensions
+        self.signer = signer
 
     async def on_message_send(
         self, params: pb.SendMessageRequest, context: ServerCallContext
@@ -76,6 +93,11 @@ class Operations(RequestHandler):
         with translated(params):
             call = Call.of(context)
             task = await own_task(self.hub, call, params.id)
+            if call.last_event_id is not None:
+                async with aclosing(self._rest(call, task, call.last_event_id)) as rest:
+                    async for update in rest:
+                        yield update
+                return
             if task.status in TERMINAL:
                 raise UnsupportedOperationError(
                     f"task {params.id!r} has already ended: {task.status}; read it with GetTask"
@@ -87,6 +109,22 @@ class Operations(RequestHandler):
             async with aclosing(following):
                 async for update in following:
                     yield update
+
+    async def _rest(self, call: Call, task: Task, last_event_id: str) -> AsyncGenerator[A2AEvent]:
+        """What came behind an event, to the end of the task, even if that was meanwhile. The state at that
+        event comes first: a stream that said nothing would have no beginning for its reader either."""
+        after = position(last_event_id)
+        if after >= task.last_seq and (task.status in TERMINAL or after > task.last_seq):
+            raise UnsupportedOperationError(
+                f"task {str(task.task_id)!r} is {task.status} and has no event behind {after}; read it "
+                "with GetTask"
+            )
+        live = await resumed(self.hub, call.info, task, after)
+        yield live.standing()
+        slices = self.hub.follow_task(task, after=after)
+        async with aclosing(updates(self.hub, call.who, live, slices, until=TERMINAL)) as following:
+            async for update in following:
+                yield update
 
     async def on_get_task(self, params: pb.GetTaskRequest, context: ServerCallContext) -> pb.Task:
         with translated(params):
@@ -148,7 +186,14 @@ class Operations(RequestHandler):
     async def on_get_extended_agent_card(
         self, params: pb.GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> pb.AgentCard:
-        raise UnsupportedOperationError("this agent has no extended card")
+        with translated(params):
+            call = Call.of(context)
+            card = extended_card(call.info, call.place, call.version)
+            if card is None:
+                raise UnsupportedOperationError("this agent has no extended card")
+            if self.signer is not None and call.version != "0.3":
+                self.signer.sign(card, call.place.base_url)
+            return card
 
     def _admitted(self, params: pb.SendMessageRequest, context: ServerCallContext) -> Call:
         """Check what concerns the message as such."""

@@ -24,12 +24,11 @@ from a2a.utils.error_handlers import build_rest_error_payload, rest_error_handle
 from a2a.utils.errors import (
     A2AError,
     ContentTypeNotSupportedError,
-    InternalError,
     InvalidParamsError,
     InvalidRequestError,
 )
 from a2a.utils.proto_utils import parse_params
-from google.protobuf.json_format import MessageToDict, ParseError
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -39,8 +38,9 @@ from agenthub.errors import HubError
 from agenthub.json import JsonObject, dumps, loads
 from agenthub_a2a.card import agent_path
 from agenthub_a2a.enums import unknown_enum
-from agenthub_a2a.errors import http_refusal
+from agenthub_a2a.errors import http_refusal, readable
 from agenthub_a2a.handler import Operations
+from agenthub_a2a.numbering import numbered
 from agenthub_a2a.receive import Context, Intake, Received, Version, is_json
 
 Serve: TypeAlias = Callable[[Received], Awaitable[Response]]
@@ -130,7 +130,7 @@ class HttpJson:
                 call = self.intake.call(request, version)
                 raw = await self.intake.read(request)
                 content = _checked(request, raw, body)
-                return await serve(Received(request, raw, content, call))
+                return numbered(await serve(Received(request, raw, content, call)))
             except HubError as error:
                 return http_refusal(error)
             except A2AError as error:
@@ -155,7 +155,7 @@ class Old:
             try:
                 return JSONResponse(await operation(request, self.context.build(request)))
             except Exception as error:
-                return failure(_readable(error))
+                return failure(readable(error))
 
         return serve
 
@@ -169,7 +169,7 @@ class Old:
                 )
                 first = await anext(stream)
             except Exception as error:
-                return failure(_readable(error))
+                return failure(readable(error))
             return create_event_source_response(_encoded(first, stream))
 
         return serve
@@ -185,7 +185,7 @@ class Old:
 
 
 def failure(error: Exception) -> JSONResponse:
-    """An error as HTTP+JSON has it: `{"error": {"code", "status", "message", "details"}}`."""
+    """An error as HTTP+JSON has it."""
     payload = build_rest_error_payload(error)
     return JSONResponse(payload, payload["error"]["code"])
 
@@ -199,17 +199,8 @@ async def _encoded(
             async for event in stream:
                 yield {"data": dumps(event).decode()}
         except Exception as error:
-            said = build_rest_error_payload(_readable(error))
+            said = build_rest_error_payload(readable(error))
             yield {"event": "error", "data": dumps(said).decode()}
-
-
-def _readable(error: Exception) -> Exception:
-    """What an operation raised; anything but its own errors comes from converting the request."""
-    if isinstance(error, (A2AError, ParseError)):
-        return error
-    if isinstance(error, (ValueError, TypeError, LookupError)):
-        return InvalidParamsError("the request does not have the form that A2A 0.3 gives it")
-    return InternalError("the hub failed to process the request")
 
 
 def _checked(request: Request, raw: bytes, kind: type[Message] | None) -> JsonObject:

@@ -33,6 +33,7 @@ from agenthub.json import Json, JsonObject, loads
 from agenthub_a2a.enums import unknown_enum
 from agenthub_a2a.errors import refusal
 from agenthub_a2a.handler import Operations
+from agenthub_a2a.numbering import numbered
 from agenthub_a2a.receive import Context, Intake, Received, is_json
 
 OLD_METHODS: Final = cast("dict[str, type[BaseModel]]", JSONRPC03Adapter.METHOD_TO_MODEL)
@@ -75,10 +76,10 @@ class JsonRpc:
         method = _method(body)
         if method in OLD_METHODS:
             call = self.intake.call(request, "0.3")
-            return await self._old(Received(request, raw, body, call), method, body)
+            return numbered(await self._old(Received(request, raw, body, call), method, body))
         if (problem := _misnamed(body)) is not None:
             return problem
-        return await self.dispatcher.handle_requests(Received(request, raw, body, call))
+        return numbered(await self.dispatcher.handle_requests(Received(request, raw, body, call)))
 
     async def _old(self, request: Received, method: str, body: JsonObject) -> Response:
         """Answer a method of 0.3, once its parameters are known to be readable: the adapter would

@@ -40,10 +40,13 @@ async def list_tasks(
     """A page of the caller's tasks of this agent, latest change first.
 
     Raises:
-        Invalid: the page token was not made here.
+        Invalid: the page token was not made here, or the state does not exist.
         A2AError: a size or length is out of range.
     """
     validate_history_length(params)
+    if params.status not in TaskState.values():
+        # JSON's names are checked before; gRPC sends any number
+        raise Invalid(f"status {params.status} is not one of {', '.join(TaskState.keys())}")
     if params.HasField("page_size"):
         validate_page_size(params.page_size)
     size = params.page_size or DEFAULT_LIST_TASKS_PAGE_SIZE

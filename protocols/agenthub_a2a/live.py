@@ -13,6 +13,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from a2a.types.a2a_pb2 import TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent
+from a2a.types.a2a_pb2 import TaskStatus as A2AStatus
 
 from agenthub.agents import AgentInfo
 from agenthub.events import ENDED, STARTED, UPDATES, VALUES, Event, text_delta
@@ -82,6 +83,15 @@ class Live:
         """A snapshot with `text` was given to the client: what follows goes on from there."""
         self.unsent = ""
         self._replace = not (self._finished or self._partial)
+
+    def standing(self) -> Update:
+        """The state as it is, without what it asks or says."""
+        return TaskStatusUpdateEvent(
+            task_id=str(self.task.task_id),
+            context_id=str(self.task.thread_id),
+            status=A2AStatus(state=STATES[self.status]),
+            metadata={GENERATION: self.seq},
+        )
 
     def flush(self) -> list[Update]:
         """The text that has not been told yet, as one chunk."""

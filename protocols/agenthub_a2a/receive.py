@@ -18,11 +18,13 @@ from a2a.utils.constants import VERSION_HEADER
 from a2a.utils.errors import VersionNotSupportedError
 from starlette.requests import Request
 
+from agenthub.agents import AgentInfo
 from agenthub.errors import TooLarge
 from agenthub.json import Json
 from agenthub.principal import Principal
 from agenthub.service import Hub
 from agenthub_a2a.call import Call
+from agenthub_a2a.card import Place
 
 Version: TypeAlias = Literal["1.0", "0.3"]
 SPOKEN: Final[dict[Version, re.Pattern[str]]] = {
@@ -57,11 +59,7 @@ class Context(DefaultServerCallContextBuilder):
         context = super().build(request)
         request.call.put(context)
         version = cast("Version", request.call.version)
-        said = named_version(request)
-        if said and not SPOKEN[version].fullmatch(said):
-            raise VersionNotSupportedError(
-                f"A2A version {said!r} is not supported here; what was asked for is of {version}"
-            )
+        insist(version, named_version(request))
         # the SDK compares this with its own version, by major number only
         context.state["headers"][VERSION_HEADER.lower()] = version
         return context
@@ -71,9 +69,15 @@ class Intake:
     """What all bindings know of a request before they look at it."""
 
     def __init__(
-        self, hub: Hub, *, principal: Callable[[Request], Principal], max_body_bytes: int
+        self,
+        hub: Hub,
+        *,
+        principal: Callable[[Request], Principal],
+        place: Callable[[Request, AgentInfo], Place],
+        max_body_bytes: int,
     ) -> None:
         self.hub = hub
+        self.place = place
         self.principal = principal
         self.max_body_bytes = max_body_bytes
 
@@ -83,11 +87,15 @@ class Intake:
         Raises:
             HubError: the caller or the agent is not known, or the agent cannot be served now.
         """
+        who = self.principal(request)
+        info = self.hub.agent(request.path_params["name"])
         return Call(
-            who=self.principal(request),
-            info=self.hub.agent(request.path_params["name"]),
+            who=who,
+            info=info,
+            place=self.place(request, info),
             idempotency_key=request.headers.get("idempotency-key"),
             version=version,
+            last_event_id=request.headers.get("last-event-id") or None,
         )
 
     async def read(self, request: Request) -> bytes:
@@ -113,6 +121,18 @@ def named_version(request: Request) -> str:
     """The version that a request names in its header or its query; empty: none."""
     said = request.headers.get(VERSION_HEADER) or request.query_params.get(VERSION_HEADER) or ""
     return said.strip()
+
+
+def insist(version: Version, said: str) -> None:
+    """Insist that a request of `version` names that one, or none.
+
+    Raises:
+        VersionNotSupportedError: it names another one.
+    """
+    if said and not SPOKEN[version].fullmatch(said):
+        raise VersionNotSupportedError(
+            f"A2A version {said!r} is not supported here; what was asked for is of {version}"
+        )
 
 
 def is_json(request: Request) -> bool:

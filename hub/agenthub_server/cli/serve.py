@@ -16,6 +16,7 @@ import uvloop
 from agenthub.config import Config
 from agenthub.project import Http, Project, read_project
 from agenthub.service import Hub
+from agenthub_a2a import read_key
 from agenthub_postgres.secrets import shared_secret
 from agenthub_server.app import create_app, surfaces, without
 from agenthub_server.cli.collecting import collect_seldom
@@ -52,7 +53,14 @@ async def serving(
     own = load(project)
     async with open_hub(config, project) as hub:
         mounted = without(
-            surfaces(hub, config, await _state_key(config), http.passed_on), http.without
+            surfaces(
+                hub,
+                config,
+                await _state_key(config),
+                http.passed_on,
+                card_keys=await _card_keys(config),
+            ),
+            http.without,
         )
         app = create_app(mounted, config.allowed_origins, cors=http.cors, own=own)
         server = LeavingServer(
@@ -77,3 +85,15 @@ async def _state_key(config: Config) -> bytes:
         return hashlib.sha256(config.state_key.encode()).digest()
     assert config.database_url is not None
     return await asyncio.wait_for(shared_secret(config.database_url, "state_key"), 10)
+
+
+async def _card_keys(config: Config) -> list[bytes]:
+    """The configured keys that sign agent cards, or the installation's own.
+
+    Raises:
+        Invalid: a configured one cannot be read.
+    """
+    if config.card_keys:
+        return [read_key(text) for text in config.card_keys]
+    assert config.database_url is not None
+    return [await asyncio.wait_for(shared_secret(config.database_url, "card_key"), 10)]
