@@ -13,7 +13,7 @@ PY      := $(VENV)/bin/python
 UV      := $(VENV)/bin/uv --system-certs
 STAMP   := $(VENV)/.installed
 # A worker's packages and one framework each; some allow none but older versions of what others pin.
-FRAMEWORKS := openai-agents pydantic-ai strands
+FRAMEWORKS := openai-agents pydantic-ai strands adk crewai
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --exclude-newer '7 days'
 
@@ -34,7 +34,7 @@ check: $(STAMP) ## the same without slow tests
 
 lock: $(STAMP) ## pin the newest allowed versions anew in hub/locks
 	@rm -f hub/locks/dev.txt hub/locks/server.txt hub/locks/base.txt hub/locks/uv.txt \
-	  hub/locks/langgraph-dev.txt hub/locks/schemathesis.txt hub/locks/mcp-1.28.txt \
+	  hub/locks/langgraph-dev.txt hub/locks/schemathesis.txt hub/locks/mcp-1.28.txt hub/locks/langchain-mcp.txt \
 	  $(FRAMEWORKS:%=hub/locks/%.txt)
 	@$(COMPILE) pyproject.toml --extra server --extra embedded --group dev -o hub/locks/dev.txt
 	@$(COMPILE) pyproject.toml -c hub/locks/dev.txt --extra server --extra embedded -o hub/locks/server.txt
@@ -43,10 +43,12 @@ lock: $(STAMP) ## pin the newest allowed versions anew in hub/locks
 	@{ echo 'langgraph-cli[inmem]'; sed -nE 's/^((langgraph|langchain-core)==[^ ;]+).*/\1/p' hub/locks/dev.txt; } | \
 	  $(COMPILE) - -o hub/locks/langgraph-dev.txt
 	@for framework in $(FRAMEWORKS); do \
-	  sed -nE 's/^((langgraph|langchain|pydantic)[a-z-]*==[^ ;]+).*/\1/p' hub/locks/base.txt | \
+	  same='langgraph|langchain|pydantic'; [ $$framework != crewai ] || same='langgraph|langchain'; \
+	  sed -nE "s/^(($$same)[a-z-]*==[^ ;]+).*/\1/p" hub/locks/base.txt | \
 	    $(COMPILE) pyproject.toml -c /dev/stdin --extra $$framework -o hub/locks/$$framework.txt || exit 1; \
 	done
 	@echo schemathesis | $(COMPILE) - -o hub/locks/schemathesis.txt
+	@echo langchain-mcp-adapters | $(COMPILE) pyproject.toml - -c hub/locks/base.txt -o hub/locks/langchain-mcp.txt
 	@echo 'mcp~=1.28.0' | $(COMPILE) - -o hub/locks/mcp-1.28.txt
 	@! grep -nE '://|^-|file:|\.whl' hub/locks/*.txt || { echo 'A lock names an address or a path.'; exit 1; }
 	@wc -l hub/locks/*.txt

@@ -50,6 +50,7 @@ class Discovered:
 
 def discover(project: Project, environment: str) -> Discovered:
     """Import what the project names for an environment."""
+    frameworks.silence()
     root = str(project.root)
     if root not in sys.path:
         sys.path.insert(0, root)

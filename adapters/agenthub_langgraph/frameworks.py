@@ -7,6 +7,7 @@ find that out, and the adapter alone when it is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -24,6 +25,21 @@ EXTRAS = {
     "crewai": "crewai",
 }
 """Frameworks that the hub has an adapter for, and the extra that installs what it takes."""
+SILENT = {
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_DISABLE_TRACKING": "true",
+    "CREWAI_DISABLE_VERSION_CHECK": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "CREWAI_TESTING": "true",
+}
+"""What keeps frameworks from calling home and from asking on the terminal. They read it when a project
+imports them, long before an adapter is looked for; what the environment says is left as it is."""
+
+
+def silence() -> None:
+    """Set what `SILENT` has, before a project is imported."""
+    for name, value in SILENT.items():
+        os.environ.setdefault(name, value)
 
 
 def adapter_for(obj: Any) -> Adapter | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agenthub_langgraph.frameworks import SILENT
+from faults.cluster import compiled
 from testkit.environments import Unreachable, hub_environment
 from testkit.frameworks import FRAMEWORKS, LACKS
 
@@ -27,6 +30,7 @@ def test_an_adapter_keeps_the_whole_contract(framework: str) -> None:
         capture_output=True,
         text=True,
         timeout=300,
+        env={**os.environ, **compiled(), **SILENT},
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     outcomes: list[dict[str, Any]] = [json.loads(line) for line in lines]

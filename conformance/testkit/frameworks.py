@@ -8,6 +8,8 @@ FRAMEWORKS = {
     "openai-agents": FIXTURES / "openai_agents_contract.py",
     "pydantic-ai": FIXTURES / "pydantic_ai_contract.py",
     "strands": FIXTURES / "strands_contract.py",
+    "adk": FIXTURES / "adk_contract.py",
+    "crewai": FIXTURES / "crewai_contract.py",
 }
 LACKS = {
     # approvals are the only pause that the SDK has

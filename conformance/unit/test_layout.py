@@ -70,7 +70,8 @@ def test_the_wheel_has_the_packages_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     top = {name.partition("/")[0] for name in names}
-    expected = {Path(name).name for name in packages()}
+    # what `agenthub new` copies
+    expected = {*(Path(name).name for name in packages()), "agenthub_examples"}
     assert {name for name in top if not name.endswith(".dist-info")} == expected
     assert any(name.endswith(".sql") for name in names), "the migrations travel along"
     assert not [name for name in names if "__pycache__" in name or "/test" in name]

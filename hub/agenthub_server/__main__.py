@@ -13,6 +13,7 @@ from pathlib import Path
 from agenthub.config import Config, table
 from agenthub.errors import HubError
 from agenthub_langgraph import require_strict_msgpack
+from agenthub_server.cli import new
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         "--phase", choices=("pre", "post"), help="only what comes before, or after, new code runs"
     )
 
+    new.add_command(commands)
     commands.add_parser("config", help="print every setting with its default")
     commands.add_parser("webhook-secret", help="print what receivers verify webhooks with")
     demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
@@ -91,10 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+def _config() -> int:
+    print(table())  # noqa: T201  # the command's own output
+    return 0
+
+
 def _run(args: argparse.Namespace) -> int:
-    if args.command == "config":
-        print(table())  # noqa: T201  # the command's own output
-        return 0
+    if args.command in ("config", "new"):
+        return new.run(args) if args.command == "new" else _config()
     config = Config.from_env(os.environ)
     match args.command:
         case "migrate":

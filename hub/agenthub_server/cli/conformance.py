@@ -44,6 +44,21 @@ def add_command(commands: argparse._SubParsersAction[Any]) -> None:  # pyright: 
     _which(mcp)
     mcp.add_argument("--json", action="store_true", help="print JSON instead of a table")
     conformance_adapter.add_command(inside)
+    _a2a_command(inside)
+
+
+def _a2a_command(inside: argparse._SubParsersAction[Any]) -> None:  # pyright: ignore[reportPrivateUsage]  # it has no other name
+    a2a = inside.add_parser(
+        "a2a",
+        help="A2A 1.0, over every binding that the agent's card names",
+        description="Checks an agent that answers to the suite's prefixes, like the one of "
+        "agenthub_conformance/fixtures/a2a_conformance_agents.py; exits with 1 when a MUST fails. Needs "
+        "the packages of agenthub[grpc].",
+    )
+    a2a.add_argument("--url", required=True, help="what the agent's card is below")
+    a2a.add_argument("--bearer", help="a token, sent with every call")
+    a2a.add_argument("--binding", choices=("JSONRPC", "HTTP+JSON", "GRPC"), help="only this one")
+    a2a.add_argument("--only", default="", metavar="ID", help="requirements that begin with this")
 
 
 def _which(command: argparse.ArgumentParser) -> None:
@@ -63,6 +78,10 @@ def run(config: Config, args: argparse.Namespace) -> int:
     """
     if args.protocol == "adapter":
         return conformance_adapter.run(args)
+    if args.protocol == "a2a":
+        from agenthub_server.cli import conformance_a2a
+
+        return conformance_a2a.run(args)
     if args.protocol == "mcp":
         return conformance_mcp.run(config, args)
     url: str = args.url or base_url(config)
