@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agenthub.adapting import Inbound, Io, Outcome
+from agenthub.adapting import Inbound, Io, Message, Outcome
 from agenthub.agents import AgentInfo
 from agenthub.json import Json, JsonObject, dumps
 from agenthub_crewai import flows, kinds, people, seams
@@ -39,8 +39,9 @@ class CrewAIAdapter:
         seams.install()
         kept: JsonObject = state or {}
         if inbound.kind == "input":
-            base = _turn(kept, inbound, io)
+            base, closed = _turn(kept, inbound, io)
             run = Run(io, base, {})
+            run.messages += closed
         else:
             base = {k: kept[k] for k in _BASE if k in kept}
             run = Run(io, base, kept.get("run") or {})
@@ -89,16 +90,18 @@ def paused(run: Run, **more: Json) -> Outcome:
     )
 
 
-def _turn(kept: JsonObject, inbound: Inbound, io: Io) -> JsonObject:
-    """A new turn. One that was paused is over: it is told, and its calls are closed."""
+def _turn(kept: JsonObject, inbound: Inbound, io: Io) -> tuple[JsonObject, list[Message]]:
+    """A new turn. One that was paused is over: its calls are closed, by messages of this turn."""
     history: list[JsonObject] = [*(kept.get("history") or ())]
+    closed: list[Message] = []
     if kept.get("turn"):
         past = Run(io, {}, kept.get("run") or {})
         Telling(past).closed(kept.get("waiting") or [], TALKED_PAST)
+        closed = past.messages
         history += [*kept["turn"]["messages"], *past.said]
     said = [m.to_model(message) for message in inbound.messages]
     turn = {"messages": said, "data": inbound.data, "thread": inbound.thread_id}
-    return {"turn": turn, "history": history, "flow": kept.get("flow")}
+    return {"turn": turn, "history": history, "flow": kept.get("flow")}, closed
 
 
 async def _agent(agent: Any, base: JsonObject) -> Any:
