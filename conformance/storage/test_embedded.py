@@ -84,6 +84,8 @@ async def test_servers_whose_owner_and_watchdog_are_both_dead_are_ended_first(ro
             if parent == holder.pid and pid not in orphans:
                 os.kill(pid, signal.SIGKILL)
         holder.kill()
+        # until it is gone it owns them, and whoever comes attaches
+        await holder.wait()
         assert running(orphans) == set(orphans)
         with embedded(root, durable=False, environ=suite_environment()) as servers:
             assert await sql(servers.database_url, "select 1") == 1
