@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -39,7 +39,9 @@ class Listener:
         self.heard.clear()
         while not self.heard.is_set():
             sender.announce("topic")
-            await asyncio.wait([asyncio.ensure_future(self.heard.wait())], timeout=AGAIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN):
+                    await self.heard.wait()
 
 
 async def gets(following: Following, sender: RedisTail, task_id: UUID, seq: int) -> None:

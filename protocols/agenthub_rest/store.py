@@ -173,4 +173,4 @@ async def _embedded(embedding: Awaitable[T]) -> T:
         return await embedding
     except Exception as error:
         log.exception("the project's embedding function failed")
-        raise Unavailable("the embedding function failed; nothing was written") from error
+        raise Unavailable("the project's embedding function failed: try again later") from error

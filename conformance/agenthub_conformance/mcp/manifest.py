@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Final, Literal, TypeAlias
 
 import httpx
 
+from agenthub_conformance.marks import told_by
 from agenthub_conformance.mcp.probe import Probe
 from agenthub_conformance.mcp.requirements import REQUIREMENTS, Requirement
 
 Check: TypeAlias = Callable[[Probe], Awaitable[None]]
 Verdict: TypeAlias = Literal["holds", "fails", "lacks", "skipped"]
-MARK: Final = "requirement"
 AT_ONCE: Final = 8
 PATIENCE_SECONDS: Final = 60.0
-
-
-def requirement(id_: str) -> Callable[[Check], Check]:
-    """Name the requirement that a check proves."""
-
-    def marked(check: Check) -> Check:
-        setattr(check, MARK, id_)
-        return check
-
-    return marked
-
-
-def gathered(modules: Iterable[ModuleType]) -> Mapping[str, Check]:
-    """The checks of these modules by requirement; one check for each."""
-    found: dict[str, Check] = {}
-    for module in modules:
-        for value in vars(module).values():
-            id_ = getattr(value, MARK, None)
-            if isinstance(id_, str):
-                assert id_ not in found, f"{id_!r} has two checks"
-                found[id_] = value
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +66,5 @@ async def _run_one(probe: Probe, what: Requirement, check: Check, tools: frozens
         return Outcome(what, wrong, f"the connection broke: {type(broken).__name__}")
     except (AssertionError, LookupError, TypeError, ValueError, AttributeError) as failed:
         # a body of another shape than the check takes apart is a failure of the server's
-        return Outcome(what, wrong, str(failed).partition("\n")[0] or _line(failed))
+        return Outcome(what, wrong, told_by(failed))
     return Outcome(what, "holds")
-
-
-def _line(wrong: Exception) -> str:
-    """The assertion that does not hold, as it stands in the check."""
-    where = traceback.extract_tb(wrong.__traceback__)[-1]
-    return f"{where.line} ({Path(where.filename).stem}:{where.lineno})"

@@ -69,7 +69,8 @@ async def _noted(what: str, step: asyncio.Future[Any], *, within: float) -> None
     while what not in notes():
         assert what == "stopped" or not step.done(), f"the step ended: {step}"
         assert asyncio.get_running_loop().time() < end, f"{what!r} was not noted in {within} s"
-        await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0.01))])
+        # a thread or another process writes it: there is nothing to wait for
+        await asyncio.sleep(0.01)
 
 
 @behaviour("error:raised", "An error of the agent is raised with the words that it came with.")

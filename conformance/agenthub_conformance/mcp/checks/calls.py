@@ -7,7 +7,7 @@ import json
 import re
 from itertools import pairwise
 
-from agenthub_conformance.mcp.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.mcp.probe import ROUNDS, Json, Probe, events
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from uuid import uuid4
 
-from agenthub_conformance.mcp.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.mcp.probe import ROUNDS, Json, Probe, Session, events
 
 

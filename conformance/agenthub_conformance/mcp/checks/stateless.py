@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agenthub_conformance.mcp.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.mcp.probe import MODERN, ROUNDS, Json, Probe
 
 CALL: Json = {"name": "test_simple_text", "arguments": {}}

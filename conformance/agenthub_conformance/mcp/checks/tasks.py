@@ -6,7 +6,7 @@ import asyncio
 import json
 from uuid import uuid4
 
-from agenthub_conformance.mcp.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.mcp.probe import ROUNDS, TASKS, Json, Probe
 
 DECLARES: Json = {"extensions": {TASKS: {}}, "elicitation": {}}

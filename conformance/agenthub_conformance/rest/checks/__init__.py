@@ -1,5 +1,6 @@
 """The checks, one module for each part of the surface; each proves one requirement of the manifest."""
 
+from agenthub_conformance.marks import gathered
 from agenthub_conformance.rest.checks import (
     assistants,
     crons,
@@ -13,7 +14,6 @@ from agenthub_conformance.rest.checks import (
     streams,
     threads,
 )
-from agenthub_conformance.rest.manifest import gathered
 
 CHECKS = gathered(
     (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4, uuid5
 
-from agenthub_conformance.rest.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.rest.probe import Json, Probe
 
 NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.rest.checks.runs import waiting
 from agenthub_conformance.rest.checks.streams import TWO, streamed
-from agenthub_conformance.rest.manifest import requirement
 from agenthub_conformance.rest.probe import Json, Probe
 
 PLUS = {"assistant_id": "plus", "input": {"x": 1}}

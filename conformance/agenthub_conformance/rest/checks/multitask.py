@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.rest.checks.runs import waiting
-from agenthub_conformance.rest.manifest import requirement
 from agenthub_conformance.rest.probe import Json, Probe
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from agenthub_conformance.rest.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.rest.probe import REFUSED, Json, Probe
 
 

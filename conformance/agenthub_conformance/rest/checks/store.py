@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agenthub_conformance.rest.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.rest.probe import Json, Probe
 
 ITEMS = "/store/items"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agenthub_conformance.rest.manifest import requirement
+from agenthub_conformance.marks import requirement
 from agenthub_conformance.rest.probe import Frame, Json, Probe
 
 TWO: Json = {"assistant_id": "two_steps", "input": {"log": []}}
