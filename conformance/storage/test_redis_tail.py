@@ -16,7 +16,7 @@ from agenthub.background import in_background
 from agenthub.events import Event
 from agenthub.ids import new_id
 from agenthub.ports import Following
-from agenthub_redis import RedisTail
+from agenthub_redis import RedisTail, open_redis
 
 LONG = 3600.0
 """Nobody looks by himself within a test."""
@@ -55,17 +55,21 @@ async def gets(following: Following, sender: RedisTail, task_id: UUID, seq: int)
 
 @asynccontextmanager
 async def tail_on(redis_url: str) -> AsyncGenerator[RedisTail]:
-    async with Redis.from_url(redis_url) as client:
-        tail = RedisTail(client, prefix="test:", refresh_seconds=LONG)
-        async with in_background(tail.run):
-            yield tail
+    async with (
+        open_redis(redis_url, prefix="test:", refresh_seconds=LONG) as (_, tail, loops),
+        in_background(*loops),
+    ):
+        yield tail
 
 
 async def test_who_follows_a_task_while_the_tail_connects_hears_of_topics_too(
     redis_url: str,
 ) -> None:
-    async with Redis.from_url(redis_url) as client, tail_on(redis_url) as sender:
-        pool: Any = client.connection_pool
+    async with (
+        open_redis(redis_url, prefix="test:", refresh_seconds=LONG) as (_, tail, loops),
+        tail_on(redis_url) as sender,
+    ):
+        pool: Any = tail.client.connection_pool
         at_once = pool.get_connection
         asked = 0
 
@@ -80,10 +84,10 @@ async def test_who_follows_a_task_while_the_tail_connects_hears_of_topics_too(
             return connection
 
         pool.get_connection = late
-        tail, task_id = RedisTail(client, prefix="test:", refresh_seconds=LONG), new_id()
+        task_id = new_id()
         tail.prepare(task_id)
         listener = Listener(tail)
-        async with in_background(tail.run, listener.run), tail.follow(task_id) as following:
+        async with in_background(*loops, listener.run), tail.follow(task_id) as following:
             async with asyncio.timeout(20):
                 # and not only what comes while the first connection is still being read
                 for seq in range(1, 5):
@@ -114,3 +118,26 @@ async def test_many_who_begin_and_leave_at_once_all_hear(redis_url: str, followe
 
     async with tail_on(redis_url) as tail, tail_on(redis_url) as sender, asyncio.timeout(30):
         await asyncio.gather(*(follows(n) for n in range(followers)))
+
+
+async def test_a_task_that_is_followed_again_at_once_stays_subscribed(redis_url: str) -> None:
+    async with tail_on(redis_url) as tail, tail_on(redis_url) as sender, asyncio.timeout(30):
+        task_id, other = new_id(), new_id()
+        async with tail.follow(task_id) as following:
+            await gets(following, sender, task_id, 1)
+        async with tail.follow(task_id) as following, Redis.from_url(redis_url) as admin:
+            async with tail.follow(other):
+                pass
+            # what nobody follows any more is given up, in a moment
+            while await subscribers(admin, other):
+                await gets(following, sender, task_id, 2)
+            assert await subscribers(admin, task_id) == 1
+        async with Redis.from_url(redis_url) as admin:
+            while await subscribers(admin, task_id):
+                pass
+
+
+async def subscribers(admin: Redis, task_id: UUID) -> int:
+    """Connections that are subscribed to a task's slices."""
+    found: Any = await admin.execute_command("PUBSUB", "NUMSUB", b"test:task:" + task_id.bytes)
+    return int(found[1])

@@ -74,7 +74,8 @@ class FakeQueue:
         self.limits.append(limit)
         self.rooms.append(list(suspects))
         await self.ask_claim()
-        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        taken = [one for one in self.waiting if suspects or not one.failures][:limit]
+        self.waiting = [one for one in self.waiting if one not in taken]
         self.held |= {one.lease for one in taken}
         return taken
 

@@ -244,7 +244,8 @@ async def test_promoted_runs_of_its_own_agents_are_claimed_and_others_are_rung_f
         scene.engine.gate.set()
         await moment()
         assert scene.doorbell.rung == [work_topic("elsewhere")]
-        assert len(scene.queue.limits) == asked + 1
+        # and since nothing new was there, those of dead workers
+        assert scene.queue.rooms[asked:] == [[], [256, 16, 1]]
 
 
 @virtual
@@ -255,7 +256,8 @@ async def test_what_the_reaper_returns_to_the_line_is_rung_for() -> None:
         scene.queue.promoted = ["a", "elsewhere"]
         await asyncio.sleep(scene.config.reap_seconds)
         assert scene.doorbell.rung == [work_topic("elsewhere")]
-        assert len(scene.queue.limits) == asked + 1
+        # those of dead workers, at once
+        assert scene.queue.rooms[asked:] == [[256, 16, 1]]
 
 
 @virtual
@@ -329,7 +331,25 @@ async def test_of_runs_whose_workers_died_the_fewer_run_together_the_oftener_the
         await moment()
         assert scene.queue.rooms[-1] == [256, 16, 1]
         await scene.enqueue()
+        await scene.doorbell.ring([work_topic("a")])
+        await moment()
         assert scene.queue.rooms[-1] == [254, 15, 0]
+
+
+@virtual
+async def test_runs_of_dead_workers_wait_for_no_pause_in_the_new_ones() -> None:
+    scene = Scene()
+    async with working(scene):
+        asked = len(scene.queue.rooms)
+        scene.queue.waiting += [claimed(failures=1)]
+        for _ in range(3):
+            await scene.enqueue()
+            await asyncio.sleep(POLL * 0.6)
+        rooms = scene.queue.rooms[asked:]
+        assert len(rooms) == 3, "rung for each time, and never quiet"
+        # one look in a poll's time is enough: it costs more than one for new runs
+        assert [bool(room) for room in rooms] == [False, False, True]
+        assert scene.queue.waiting == []
 
 
 @virtual

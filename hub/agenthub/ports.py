@@ -293,7 +293,8 @@ class Queue(Protocol):
         suspects: Sequence[int],
         lease: timedelta,
     ) -> Sequence[Claimed]:
-        """Take up to `limit` ready runs of these agents, at most `suspects[n - 1]` with n failures."""
+        """Take up to `limit` ready runs of these agents, at most `suspects[n - 1]` with n failures; without
+        `suspects`, which costs less, only such as have not failed."""
         ...
 
     async def renew(self, leases: Sequence[Lease], *, lease: timedelta) -> Sequence[Renewal]:

@@ -62,6 +62,7 @@ class Worker:
         # agents that ignored their cancellation: they hold a slot for as long as they go on
         self._left_behind: set[asyncio.Task[Finish]] = set()
         self._look = asyncio.Event()
+        self._suspects_due = 0.0
         self._leaving = False
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -107,7 +108,7 @@ class Worker:
                         worker_id=self.worker_id,
                         agents=self.agents,
                         limit=limit,
-                        suspects=self._room_for_suspects(),
+                        suspects=self._room_for_suspects() if sent >= self._suspects_due else (),
                         lease=timedelta(seconds=self.config.lease_seconds),
                     )
                     if self._leaving and claimed:
@@ -119,6 +120,12 @@ class Worker:
                     continue
                 for one in claimed:
                     self._start(group, one, sent)
+                if sent >= self._suspects_due:
+                    self._suspects_due = sent + self.config.poll_seconds
+                elif not claimed:
+                    # somebody rang for something: perhaps for runs that a dead worker has left behind
+                    self._suspects_due = sent
+                    continue
             if limit <= 0 or len(claimed) < limit:
                 await self._look.wait()
                 self._look.clear()
@@ -158,6 +165,9 @@ class Worker:
         if attempt.left_behind is not None:
             self._left_behind.add(attempt.left_behind)
             attempt.left_behind.add_done_callback(self._come_back)
+        if attempt.claimed.failures:
+            # there is room for another like it
+            self._suspects_due = 0.0
         if attempt.claimed.failures or self._busy == self.config.slots - 1:
             self._look.set()
 
@@ -205,6 +215,8 @@ class Worker:
         while True:
             try:
                 agents = await self.queue.reap(limit=50, max_failures=self.config.max_failures)
+                if agents:
+                    self._suspects_due = 0.0
                 if rounds % TIDY_EVERY == 0:
                     ttl = timedelta(seconds=self.config.ephemeral_ttl_seconds)
                     agents = [*agents, *await self.queue.tidy(ephemeral_ttl=ttl)]

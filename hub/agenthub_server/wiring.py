@@ -72,8 +72,8 @@ async def open_wakeups(config: Config) -> AsyncGenerator[Wakeups]:
         # what the last moments queued, since the loop has ended
         await notifier.flush()
         return
-    async with open_redis(config.redis_url) as (doorbell, tail):
-        yield Wakeups(doorbell, tail, [doorbell.run, tail.run])
+    async with open_redis(config.redis_url) as (doorbell, tail, loops):
+        yield Wakeups(doorbell, tail, loops)
 
 
 async def require_database(config: Config) -> str:

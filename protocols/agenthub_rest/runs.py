@@ -56,7 +56,7 @@ class Runs(Api):
 
     async def create(self, request: Request) -> Response:
         body = await read(request, RunCreate, self.max_body_bytes)
-        run = await submit(self, request, body)
+        run = await submit(self, request, body, follow=False)
         return JsonResponse(dumps(render.run(run)), headers=location(run))
 
     async def batch(self, request: Request) -> Response:
@@ -65,7 +65,10 @@ class Runs(Api):
         for one in body.root:
             # none is created when one cannot be
             await self.hub.assistants.resolve(who, one.assistant_id)
-        made = [await submit(self, request, one, nth=nth) for nth, one in enumerate(body.root)]
+        made = [
+            await submit(self, request, one, follow=False, nth=nth)
+            for nth, one in enumerate(body.root)
+        ]
         return JsonResponse(dumps([render.run(run) for run in made]))
 
     async def wait(self, request: Request) -> Response:

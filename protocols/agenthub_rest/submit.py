@@ -36,8 +36,10 @@ POLICY = {"timeout": "timeout_seconds", "retry": "retry", "interrupt_deadline": 
 """How a run request calls them."""
 
 
-async def submit(api: Api, request: Request, body: RunCreate, *, nth: int | None = None) -> Run:
-    """Create the run that a request asks for, or its `nth` in a batch.
+async def submit(
+    api: Api, request: Request, body: RunCreate, *, follow: bool = True, nth: int | None = None
+) -> Run:
+    """Create the run that a request asks for, or its `nth` in a batch. `follow` as in `Start`.
 
     Raises:
         HubError: it is refused; see `Hub.start` and `Hub.resume`.
@@ -91,6 +93,7 @@ async def submit(api: Api, request: Request, body: RunCreate, *, nth: int | None
         request_hash=hashed,
         fork=fork and thread_id is not None,
         any_agent=True,
+        follow=follow,
     )
     return await hub.start(who, start)
 

@@ -24,7 +24,7 @@ from agenthub_postgres.events import LOG_END
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import request_of
 
-CLAIM = """
+_SUSPECTS = """
 with suspects as materialized (
   -- runs whose workers died, so many of each number of failures as there is room for: see `Worker`
   select r.tenant_id, r.run_id
@@ -34,7 +34,9 @@ with suspects as materialized (
       where tenant_id = $1 and status = 'pending' and ready and failures > 0 and failures = a.failures
         and available_at <= now() and agent = any($2::text[])
       order by available_at limit a.room for update skip locked) r
-), head as materialized (
+), head as materialized ("""
+
+_HEAD = """
   -- materialized: a planner that ran this twice would claim more than the limit
   -- skip locked: claimers do not wait for each other, nor for a cancellation
   -- available_at: also leaves out a run that another attempt gave back since our snapshot, whose
@@ -43,12 +45,9 @@ with suspects as materialized (
    where tenant_id = $1 and status = 'pending' and ready and failures = 0 and available_at <= now()
      and agent = any($2::text[])
    order by priority desc, available_at, run_id
-   limit greatest($3 - (select count(*) from suspects), 0) for update skip locked
-), chosen as (
-  select tenant_id, run_id from suspects
-   union all
-  select tenant_id, run_id from head
-)
+   limit """
+
+_TAKE = """
 update runs r
    set status = 'running', epoch = r.epoch + 1, worker_id = $4, lease_expires_at = now() + $5::interval,
        started_at = coalesce(r.started_at, now()), updated_at = now()
@@ -65,6 +64,22 @@ returning r.tenant_id, r.run_id, r.epoch, r.thread_id, r.task_id, r.agent, r.kin
           r.epoch > 1 or (select t.last_run is not null from threads t
                            where t.tenant_id = r.tenant_id and t.thread_id = r.thread_id) as has_state
 """
+
+# Claims are planned each time they run: a plan that is kept from when nothing was there reads everything
+# once there is much. So the one that runs all the time is the short one.
+CLAIM = "\nwith chosen as materialized (" + _HEAD + "$3 for update skip locked\n)" + _TAKE
+
+CLAIM_WITH_SUSPECTS = (
+    _SUSPECTS
+    + _HEAD
+    + """greatest($3 - (select count(*) from suspects), 0) for update skip locked
+), chosen as (
+  select tenant_id, run_id from suspects
+   union all
+  select tenant_id, run_id from head
+)"""
+    + _TAKE
+)
 
 HELD = """
 with held as materialized (
@@ -188,8 +203,12 @@ class PostgresQueue:
         suspects: Sequence[int],
         lease: timedelta,
     ) -> Sequence[Claimed]:
-        rooms = [min(room, limit) for room in suspects]
-        rows = await self.db.fetch(CLAIM, self.tenant, list(agents), limit, worker_id, lease, rooms)
+        asked = (self.tenant, list(agents), limit, worker_id, lease)
+        if suspects:
+            rooms = [min(room, limit) for room in suspects]
+            rows = await self.db.fetch(CLAIM_WITH_SUSPECTS, *asked, rooms)
+        else:
+            rows = await self.db.fetch(CLAIM, *asked)
         return [_claimed(row) for row in rows]
 
     async def renew(self, leases: Sequence[Lease], *, lease: timedelta) -> Sequence[Renewal]:

@@ -30,7 +30,7 @@ from agenthub_postgres.queue import promote
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.1
-LINGER_SECONDS = 0.005
+LINGER_SECONDS = 0.02
 """How long writes that nobody waits for (checkpoints under `async`) wait for company."""
 
 Written: TypeAlias = asyncio.Future[Sequence[str]]

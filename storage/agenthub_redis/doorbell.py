@@ -6,14 +6,13 @@ No run id ever stands in the list: the database decides what is next.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+from agenthub_redis.outgoing import Outgoing
 
 KEPT = 7
 """Rings kept for workers that are busy now; more would only wake them for nothing."""
@@ -21,49 +20,34 @@ EXPIRE_SECONDS = 60
 SILENT_SECONDS = 1.0
 """A server that is this late does not answer at all."""
 
+# one command and one reply: a ring costs as much as its round trip
+PUSH = """
+redis.call('lpush', KEYS[1], '1')
+redis.call('ltrim', KEYS[1], 0, ARGV[1])
+redis.call('expire', KEYS[1], ARGV[2])
+"""
+
 
 class RedisDoorbell:
-    """`agenthub.ports.Doorbell`; `run` must be running. `waiting` is a client of its own, since a wait
-    blocks it."""
+    """`agenthub.ports.Doorbell`. `waiting` is a client of its own, since a wait blocks it."""
 
-    def __init__(self, client: Redis, waiting: Redis, *, prefix: str) -> None:
+    def __init__(self, outgoing: Outgoing, waiting: Redis, *, prefix: str) -> None:
+        self.outgoing = outgoing
         # redis-py's types are partial
-        self.client: Any = client
         self.waiting: Any = waiting
         self.prefix = prefix
-        self._outgoing: set[str] = set()
-        self._queued = asyncio.Event()
+        self._ringing: set[str] = set()
 
     async def ring(self, topics: Iterable[str]) -> None:
-        self._outgoing.update(topics)
-        self._queued.set()
-
-    async def run(self) -> None:
-        """Send the rings, for ever; those of one moment together."""
-        while True:
-            await self._queued.wait()
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Send what waits to be rung now."""
-        self._queued.clear()
-        topics, self._outgoing = self._outgoing, set()
-        if not topics:
-            return
-        pipeline = self.client.pipeline(transaction=False)
         for topic in topics:
-            key = f"{self.prefix}bell:{topic}"
-            pipeline.lpush(key, b"1")
-            pipeline.ltrim(key, 0, KEPT)
-            pipeline.expire(key, EXPIRE_SECONDS)
-        try:
-            await pipeline.execute()
-        except (RedisError, OSError) as lost:
-            log.warning("a doorbell did not ring (%s); workers find the run by polling", lost)
-        except asyncio.CancelledError:
-            # the last flush takes them along: a worker that leaves has just given its runs back
-            self._outgoing |= topics
-            raise
+            if topic not in self._ringing:
+                self._ringing.add(topic)
+                self.outgoing.put(partial(self._push, topic))
+
+    def _push(self, topic: str, pipeline: Any) -> None:
+        self._ringing.discard(topic)
+        key = f"{self.prefix}bell:{topic}"
+        pipeline.eval(PUSH, 1, key, KEPT, EXPIRE_SECONDS)
 
     async def wait(self, topics: Sequence[str], *, timeout: float) -> None:
         keys = [f"{self.prefix}bell:{topic}" for topic in topics]

@@ -21,11 +21,15 @@ from agenthub.background import in_background
 from agenthub.events import Event, pack, unpack
 from agenthub.fanout import Fanout, Follower
 from agenthub.ports import Following
+from agenthub_redis.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 
 SUBSCRIBE_SECONDS = 0.5
 RECONNECT_SECONDS = 0.5
+UNSUBSCRIBE_SECONDS = 0.1
+"""How long a channel that nobody follows any more waits for others to be given up with it: a short run
+would pay for it while its client waits."""
 LARGEST_SLICE = 1 << 20
 """Bytes; a larger slice is announced instead of carried, so that Redis' buffers stay small."""
 
@@ -33,19 +37,22 @@ LARGEST_SLICE = 1 << 20
 class RedisTail:
     """`agenthub.ports.Tail`; `run` must be running."""
 
-    def __init__(self, client: Redis, *, prefix: str, refresh_seconds: float) -> None:
+    def __init__(
+        self, client: Redis, outgoing: Outgoing, *, prefix: str, refresh_seconds: float
+    ) -> None:
         # redis-py's types are partial
         self.client: Any = client
+        self.outgoing = outgoing
         self.task_prefix = f"{prefix}task:".encode()
         self.topic_prefix = f"{prefix}topic:".encode()
         self.refresh_seconds = refresh_seconds
         self._fanout = Fanout()
         self._pubsub: Any = self.client.pubsub()
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
-        self._changes: dict[bytes, bool] = {}
+        self._wanted: set[bytes] = set()
+        self._unwanted: set[bytes] = set()
+        self._giving_up = False
         self._changed = asyncio.Event()
-        self._outgoing: list[tuple[bytes, bytes]] = []
-        self._queued = asyncio.Event()
         self._down = False
         # of two tasks that connect at once, each would get a connection, and one of them be forgotten
         # with what was subscribed on it
@@ -56,14 +63,16 @@ class RedisTail:
 
     def publish(self, task_id: UUID, events: Sequence[Event]) -> None:
         packed = pack(events) if events else b""
-        self._outgoing.append(
-            (self._channel(task_id), packed if len(packed) <= LARGEST_SLICE else b"")
-        )
-        self._queued.set()
+        self._publish(self._channel(task_id), packed if len(packed) <= LARGEST_SLICE else b"")
 
     def announce(self, topic: str) -> None:
-        self._outgoing.append((self.topic_prefix + topic.encode(), b""))
-        self._queued.set()
+        self._publish(self.topic_prefix + topic.encode(), b"")
+
+    def _publish(self, channel: bytes, packed: bytes) -> None:
+        def send(pipeline: Any) -> None:
+            pipeline.publish(channel, packed)
+
+        self.outgoing.put(send)
 
     def broadcasts(self, topic: str) -> AsyncIterator[None]:
         return self._fanout.broadcasts(topic, every=self.refresh_seconds)
@@ -93,12 +102,19 @@ class RedisTail:
 
     def _subscribe(self, channel: bytes) -> None:
         self._confirmed[channel] = asyncio.get_running_loop().create_future()
-        self._changes[channel] = True
+        self._wanted.add(channel)
+        self._unwanted.discard(channel)
         self._changed.set()
 
     def _unsubscribe(self, channel: bytes) -> None:
         self._confirmed.pop(channel, None)
-        self._changes[channel] = False
+        self._wanted.discard(channel)
+        if not self._unwanted:
+            asyncio.get_running_loop().call_later(UNSUBSCRIBE_SECONDS, self._give_up)
+        self._unwanted.add(channel)
+
+    def _give_up(self) -> None:
+        self._giving_up = True
         self._changed.set()
 
     async def _subscriptions(self) -> None:
@@ -110,9 +126,11 @@ class RedisTail:
             if not self._connected.is_set():
                 continue
             self._changed.clear()
-            changes, self._changes = self._changes, {}
-            wanted = [channel for channel, on in changes.items() if on]
-            unwanted = [channel for channel, on in changes.items() if not on]
+            wanted, self._wanted = self._wanted, set()
+            unwanted = set[bytes]()
+            if self._giving_up:
+                self._giving_up = False
+                unwanted, self._unwanted = self._unwanted, set()
             try:
                 if wanted:
                     await self._pubsub.subscribe(*wanted)
@@ -122,8 +140,8 @@ class RedisTail:
                 log.debug("subscriptions wait for the next connection: %s", lost)
 
     async def run(self) -> None:
-        """Receive and send, for ever."""
-        async with in_background(self._receive, self._subscriptions, self._send):
+        """Receive, for ever."""
+        async with in_background(self._receive, self._subscriptions):
             await asyncio.Event().wait()
 
     async def _receive(self) -> None:
@@ -161,27 +179,3 @@ class RedisTail:
         elif kind == "message":
             task_id = UUID(bytes=channel[len(self.task_prefix) :])
             self._fanout.deliver(task_id, unpack(message["data"]) if message["data"] else ())
-
-    async def _send(self) -> None:
-        while True:
-            await self._queued.wait()
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Send what waits to be published now."""
-        self._queued.clear()
-        outgoing, self._outgoing = self._outgoing, []
-        if not outgoing:
-            return
-        pipeline = self.client.pipeline(transaction=False)
-        for channel, packed in outgoing:
-            pipeline.publish(channel, packed)
-        try:
-            await pipeline.execute()
-        except (RedisError, OSError):
-            # the events are committed; their readers poll
-            log.debug("the tail dropped %d slices", len(outgoing))
-        except asyncio.CancelledError:
-            # the last flush takes them along; a reader ignores what it has seen
-            self._outgoing = outgoing + self._outgoing
-            raise
