@@ -52,8 +52,15 @@ def surfaces(
     *,
     card_keys: Sequence[bytes] = (),
 ) -> Sequence[Surface]:
-    """MCP, A2A and REST."""
+    """REST, MCP and A2A; the one whose calls are the most and the shortest is looked at first."""
     return (
+        Rest(
+            hub,
+            principal=principal,
+            max_body_bytes=config.max_body_bytes,
+            allowed_origins=config.allowed_origins,
+            passed_on=passed_on,
+        ),
         Mcp(
             hub,
             principal=principal,
@@ -74,13 +81,6 @@ def surfaces(
             card_compat=config.card_compat,
             grpc=over_grpc(config),
             card_keys=card_keys,
-        ),
-        Rest(
-            hub,
-            principal=principal,
-            max_body_bytes=config.max_body_bytes,
-            allowed_origins=config.allowed_origins,
-            passed_on=passed_on,
         ),
     )
 

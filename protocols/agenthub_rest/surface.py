@@ -28,10 +28,11 @@ from agenthub_rest.streams import Streams
 from agenthub_rest.thread_streams import ThreadStreams
 from agenthub_rest.threads import Threads
 
-# streams and crons before runs: `stream` must not be taken for the id of a run
+# what is called most comes first, since the router looks at one route after the other; streams and crons
+# before runs: `stream` must not be taken for the id of a run
 GROUPS = (
-    *(Assistants, Store, Threads, ThreadStates),
-    *(ThreadStreams, EventStreaming, Streams, Crons, DeliveryRoutes, Runs),
+    *(Streams, Crons, Runs, Threads, ThreadStates),
+    *(ThreadStreams, EventStreaming, Assistants, Store, DeliveryRoutes),
 )
 
 
