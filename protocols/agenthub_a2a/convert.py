@@ -25,6 +25,7 @@ from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject, text
 from agenthub.runs import Run, Task, TaskStatus
 from agenthub_a2a.card import GENERATION
+from agenthub_a2a.files import chat_input, has_files
 from agenthub_a2a.parts import data_part, text_part, texts_and_data
 from agenthub_a2a.questions import question_parts
 
@@ -44,12 +45,15 @@ STATES: Final[dict[TaskStatus, TaskState]] = {
 def first_input(info: AgentInfo, message: Message) -> Json:
     """The input that a first message stands for: its only data part, or its text.
 
-    Data between texts is kept as JSON text, so that nothing is dropped silently.
+    Data between texts is kept as JSON text, so that nothing is dropped silently. With files it is a user's
+    message of a chat.
 
     Raises:
         Invalid: the message is empty, or text is not what the agent takes.
-        ContentTypeNotSupportedError: a part is a file.
+        ContentTypeNotSupportedError: a part is a file that the agent does not take.
     """
+    if has_files(message):
+        return chat_input(info, message)
     texts, data = texts_and_data(message.parts)
     if len(data) == 1 and not texts:
         return data[0]

@@ -1,7 +1,7 @@
 """Parts: JSON and text as A2A carries them.
 
 `google.protobuf.Value` knows only doubles, so an integer that a client sends arrives as `10.0`;
-`from_value` gives integral numbers back as integers. Files are refused: agents take text and JSON.
+`from_value` gives integral numbers back as integers. Files have a module of their own.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def texts_and_data(parts: Iterable[Part]) -> tuple[list[str], list[Json]]:
                 data.append(from_value(part.data))
             case "raw" | "url":
                 raise ContentTypeNotSupportedError(
-                    f"files are not accepted; send parts of {' or '.join(MODES)}"
+                    f"a file answers nothing here; send parts of {' or '.join(MODES)}"
                 )
             case _:
                 pass
