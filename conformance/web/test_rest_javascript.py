@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from testkit.npm import NODE, environment, packages
+from testkit.npm import packages, passes
 
 HERE = Path(__file__).parent
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -24,21 +22,4 @@ def web() -> Path:
 async def test_the_javascript_clients_work_unchanged(
     hub_url: str, web: Path, scenario: str
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        str(NODE),
-        f"scenarios/{scenario}.mjs",
-        hub_url,
-        cwd=web,
-        env=environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, output.decode()
-    assert output.decode().endswith("passed\n")
+    await passes(web, f"scenarios/{scenario}.mjs", hub_url)
