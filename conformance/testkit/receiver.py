@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from standardwebhooks import Webhook
 
-REASONS = {200: "OK", 302: "Found", 410: "Gone", 500: "Server Error"}
+REASONS = {200: "OK", 302: "Found", 410: "Gone", 500: "Server Error", 503: "Unavailable"}
 
 
 @dataclass(slots=True)
