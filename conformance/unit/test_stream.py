@@ -185,6 +185,38 @@ async def test_a_quiet_stream_tells_its_caller_so_at_every_poll() -> None:
 
 
 @virtual
+async def test_of_many_readers_one_looks_for_all_of_them() -> None:
+    world = World()
+    readers = [Reader(world) for _ in range(20)]
+    await moment()
+    begun = world.reads
+    await asyncio.sleep(POLL * 5 + 0.1)
+    assert world.reads - begun == sum(reader.quiet for reader in readers) == 5
+    # and what the tail lost is found for all at once, though the one who looked last has left
+    looked = next(reader for reader in readers if reader.quiet)
+    await looked.close()
+    readers.remove(looked)
+    world.commit(2)
+    await asyncio.sleep(POLL)
+    assert all(reader.seqs == [1, 2] for reader in readers)
+    assert world.reads - begun == 6
+    for reader in readers:
+        await reader.close()
+
+
+@virtual
+async def test_a_reader_that_hears_something_waits_for_a_whole_quiet_interval() -> None:
+    world = World()
+    reader = Reader(world)
+    for _ in range(10):
+        await asyncio.sleep(POLL * 0.9)
+        world.write(1)
+    await moment()
+    assert (reader.quiet, len(reader.seqs)) == (0, 10)
+    await reader.close()
+
+
+@virtual
 async def test_an_announcement_that_left_no_event_reaches_the_caller() -> None:
     # a task that waited was cancelled: nothing is in the log, but its state has changed
     world = World()

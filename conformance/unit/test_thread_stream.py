@@ -141,6 +141,20 @@ async def test_a_run_whose_announcement_was_lost_is_found_by_the_quiet_poll() ->
 
 
 @virtual
+async def test_a_run_that_one_of_many_found_in_a_quiet_moment_is_found_by_all() -> None:
+    world, found = World(), [list[Any]() for _ in range(5)]
+    world.add(1)
+    readings = [asyncio.create_task(world.read(None, into)) for into in found]
+    await moment()
+    world.add(1)
+    await asyncio.sleep(POLL + 0.1)
+    assert all(into[-1] == [(1, 1)] for into in found)
+    assert sum("quiet" in into for into in found) == 1
+    for reading in readings:
+        await stop(reading)
+
+
+@virtual
 async def test_a_run_that_was_announced_while_another_was_read_is_not_missed() -> None:
     world, found = World(), list[Any]()
     first = world.add(1, ended=False)

@@ -25,13 +25,32 @@ PREPARED_SECONDS = 5.0
 LOOK = Slice(None)
 
 
+class Group:
+    """The followers of one task. After a quiet interval one of them looks into the log for all: what they
+    cost does not grow with their number."""
+
+    def __init__(self) -> None:
+        self.members: set[Follower] = set()
+        self._heard_at = _now()
+
+    def heard(self) -> None:
+        """Something arrived, or somebody looks: the interval begins anew."""
+        self._heard_at = _now()
+
+    def quiet_in(self, interval: float) -> float:
+        """Seconds until the interval is over."""
+        return max(0.0, self._heard_at + interval - _now())
+
+
 class Follower:
     """`agenthub.ports.Following`: one reader's queue."""
 
-    def __init__(self, *, prepared: bool = False) -> None:
+    def __init__(self, group: Group, *, prepared: bool = False) -> None:
         self.prepared = prepared
+        self._group = group
         self._slices: deque[Slice] = deque()
         self._arrived = asyncio.Event()
+        group.members.add(self)
 
     def put(self, slice_: Slice) -> None:
         """Queue a slice; a full queue, or an order to look, replaces what is there."""
@@ -42,35 +61,46 @@ class Follower:
         self._arrived.set()
 
     async def next(self, *, timeout: float) -> Slice | None:
-        if not self._slices:
+        while not self._slices:
             self._arrived.clear()
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(self._group.quiet_in(timeout)):
                     await self._arrived.wait()
             except TimeoutError:
+                if self._slices or self._group.quiet_in(timeout):
+                    continue
+                self._group.heard()
                 return None
         return self._slices.popleft()
+
+    def share(self, events: Sequence[Event]) -> None:
+        for other in self._group.members - {self}:
+            other.put(Slice(events))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Fanout:
     """The followers and listeners of one process."""
 
     def __init__(self) -> None:
-        self._followers: dict[UUID, set[Follower]] = {}
+        self._groups: dict[UUID, Group] = {}
         self._prepared: dict[UUID, Follower] = {}
         self._listeners: dict[str, set[asyncio.Event]] = {}
 
     @property
     def tasks(self) -> list[UUID]:
         """The tasks that someone follows."""
-        return list(self._followers)
+        return list(self._groups)
 
     def prepare(self, task_id: UUID, forget: Callable[[UUID, Follower], None]) -> bool:
         """Queue slices for a follower to come; whether it is the first of its task. `forget` is
         called when nobody came."""
         if task_id in self._prepared:
             return False
-        follower, first = self._add(task_id, Follower(prepared=True))
+        follower, first = self._add(task_id, prepared=True)
         self._prepared[task_id] = follower
 
         def expire() -> None:
@@ -84,20 +114,22 @@ class Fanout:
     def add(self, task_id: UUID) -> tuple[Follower, bool]:
         """A follower, and whether it is the first of its task: the prepared one, if there is one."""
         prepared = self._prepared.pop(task_id, None)
-        return (prepared, False) if prepared is not None else self._add(task_id, Follower())
+        return (prepared, False) if prepared is not None else self._add(task_id)
 
-    def _add(self, task_id: UUID, follower: Follower) -> tuple[Follower, bool]:
-        group = self._followers.setdefault(task_id, set())
-        group.add(follower)
-        return follower, len(group) == 1
+    def _add(self, task_id: UUID, *, prepared: bool = False) -> tuple[Follower, bool]:
+        group = self._groups.get(task_id)
+        first = group is None
+        if group is None:
+            group = self._groups[task_id] = Group()
+        return Follower(group, prepared=prepared), first
 
     def remove(self, task_id: UUID, follower: Follower) -> bool:
         """Take a follower away; whether it was the last of its task."""
-        group = self._followers[task_id]
-        group.discard(follower)
-        if group:
+        group = self._groups[task_id]
+        group.members.discard(follower)
+        if group.members:
             return False
-        del self._followers[task_id]
+        del self._groups[task_id]
         return True
 
     @asynccontextmanager
@@ -111,13 +143,16 @@ class Fanout:
 
     def deliver(self, task_id: UUID, events: Sequence[Event]) -> None:
         """Hand events to the task's followers; none means "look into the log"."""
-        for follower in self._followers.get(task_id, ()):
-            follower.put(Slice(events) if events else LOOK)
+        group = self._groups.get(task_id)
+        if group is not None:
+            group.heard()
+            for follower in group.members:
+                follower.put(Slice(events) if events else LOOK)
 
     def look_everywhere(self) -> None:
         """The transport lost its connection: every follower and listener looks for itself."""
-        for group in self._followers.values():
-            for follower in group:
+        for group in self._groups.values():
+            for follower in group.members:
                 follower.put(LOOK)
         for topic in self._listeners:
             self.announce(topic)

@@ -504,7 +504,12 @@ class Following(Protocol):
     prepared: bool
 
     async def next(self, *, timeout: float) -> Slice | None:
-        """The next slice, or None after `timeout` seconds."""
+        """The next slice, or None when `timeout` seconds were quiet: to one of a task's followers in this
+        process, who looks into the log for all of them."""
+        ...
+
+    def share(self, events: Sequence[Event]) -> None:
+        """Hand what was found there to the others."""
         ...
 
 

@@ -524,9 +524,10 @@ class Hub:
                 if slice_:
                     seen = slice_[-1].seq
                     continue
-                # quiet: `ended` may lie before `after`, or the run may have ended without one
+                # quiet: its end may lie before `after` or have left no event; the others wait for us
                 current = await self.runs.get(run.tenant, run.run_id)
                 if current is None or not current.open:
+                    self.streams.tail.publish(run.task_id, ())
                     async with aclosing(self._recorded(run, after=seen)) as rest:
                         async for slice_ in rest:
                             yield slice_

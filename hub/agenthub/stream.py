@@ -31,24 +31,28 @@ class Streams:
     ) -> AsyncGenerator[Sequence[Event], None]:
         """Yield slices of events with `seq > after`, for ever; the caller stops.
 
-        An empty slice is yielded after each quiet poll interval, and when something was announced
-        that left no event, so that callers can look at the run and at their client.
+        An empty slice is yielded after each quiet poll interval, to one of those who follow the task in
+        this process, and to all when something was announced that left no event, so that callers can look
+        at the run; one who finds what the others should see announces it.
         `replay=False` says that nothing was in the log after `after` when the tail was prepared for
         this follower, which spares the first read.
         """
         async with self.tail.follow(task_id) as following:
-            look, announced = replay or not following.prepared, False
+            look, announced, for_all = replay or not following.prepared, False, False
             while True:
                 while look:
                     page = await self.log.read(tenant, task_id, after=after, limit=PAGE)
                     if page:
                         after = page[-1].seq
+                        if for_all:
+                            following.share(page)
                         yield page
                     elif announced:
                         # something changed that is not an event: let the caller look at the run
                         yield ()
                     look, announced = len(page) == PAGE, False
                 arrived = await following.next(timeout=self.poll_seconds)
+                for_all = arrived is None
                 if arrived is None:
                     look = True
                     yield ()

@@ -73,12 +73,17 @@ async def follow(
             async with aclosing(run_events(after.run, after.seq)) as slices:
                 async for slice_ in slices:
                     yield ThreadSlice(after.run, slice_)
+        for_all = False
         while True:
             run = await streams.log.next_run(tenant, thread_id, after=last)
             if run is None:
-                if await following.next(timeout=streams.poll_seconds) is None:
+                for_all = await following.next(timeout=streams.poll_seconds) is None
+                if for_all:
                     yield ThreadSlice(None)
                 continue
+            if for_all:
+                # the others have not heard of it either
+                following.share(())
             begun = run.started_at is not None
             async with aclosing(run_events(run, run.after_seq)) as slices:
                 async for slice_ in slices:
