@@ -70,7 +70,7 @@ class Stored:
         return self.stored_run
 
     async def read(
-        self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000
+        self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000, **_: Any
     ) -> list[Event]:
         return [e for e in self.events if e.seq > after][:limit]
 

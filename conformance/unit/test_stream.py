@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -49,7 +50,7 @@ class World:
     # --- the ports ------------------------------------------------------------------------------
 
     async def read(
-        self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000
+        self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000, **_: Any
     ) -> Sequence[Event]:
         assert task_id == TASK
         self.reads += 1

@@ -8,7 +8,7 @@ no longer held, and everything it reports as done is committed.
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -181,9 +181,17 @@ class EventLog(Protocol):
     """The durable log of a task's events."""
 
     async def read(
-        self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000
+        self,
+        tenant: str,
+        task_id: UUID,
+        *,
+        after: int,
+        limit: int = 1000,
+        kinds: Collection[str] | None = None,
+        bare: Collection[str] = (),
     ) -> Sequence[Event]:
-        """Events with `seq > after`, in order."""
+        """Events with `seq > after`, in order; with `kinds` only those, and of them the `bare` ones without
+        their data."""
         ...
 
     async def next_run(self, tenant: str, thread_id: UUID, *, after: Run | None) -> Run | None:

@@ -6,7 +6,7 @@ begun, which no two share. They are found by when they were created, which has a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -14,12 +14,17 @@ from uuid import UUID
 from agenthub.events import Event
 from agenthub.runs import Run
 from agenthub_postgres.database import Database
-from agenthub_postgres.payload import unpack
+from agenthub_postgres.payload import PLAIN, unpack
 from agenthub_postgres.records import RUN_COLUMNS, run_of
 
 READ = """
 select seq, run_id, kind, ns, data from events
  where tenant_id = $1 and task_id = $2 and seq > $3 order by seq limit $4
+"""
+
+READ_KINDS = """
+select seq, run_id, kind, ns, case when kind <> all($6::text[]) then data end as data from events
+ where tenant_id = $1 and task_id = $2 and seq > $3 and kind = any($5::text[]) order by seq limit $4
 """
 
 NEXT_RUN = f"""
@@ -60,11 +65,22 @@ class PostgresEventLog:
     db: Database
 
     async def read(
-        self, tenant: str, task_id: UUID, *, after: int, limit: int = 1000
+        self,
+        tenant: str,
+        task_id: UUID,
+        *,
+        after: int,
+        limit: int = 1000,
+        kinds: Collection[str] | None = None,
+        bare: Collection[str] = (),
     ) -> Sequence[Event]:
-        rows = await self.db.fetch(READ, tenant, task_id, after, limit, again=True)
+        asked = (tenant, task_id, after, limit)
+        if kinds is None:
+            rows = await self.db.fetch(READ, *asked, again=True)
+        else:
+            rows = await self.db.fetch(READ_KINDS, *asked, list(kinds), list(bare), again=True)
         return [
-            Event(row["seq"], row["run_id"], row["kind"], unpack(row["data"]), row["ns"])
+            Event(row["seq"], row["run_id"], row["kind"], unpack(row["data"] or PLAIN), row["ns"])
             for row in rows
         ]
 
