@@ -7,6 +7,7 @@ never shown: no traceback, no SQL, no name of a class or file.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -514,6 +515,13 @@ def method(name: str, **params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": name, "params": params}
 
 
+def nested(levels: int) -> Any:
+    value: Any = "bottom"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def message(*parts: Any, **fields: Any) -> dict[str, Any]:
     message = {"messageId": str(uuid4()), "role": "ROLE_USER", "parts": list(parts), **fields}
     return method("SendMessage", message=message)
@@ -548,12 +556,15 @@ def message(*parts: Any, **fields: Any) -> dict[str, Any]:
         (message({"data": {"x": 1}}, taskId="{done}"), -32004),
         (message({"data": {"x": 1}}, contextId="{asking}"), -32004),
         (message({"text": "x" * (5 << 20)}), -32600),
+        (message({"data": nested(150)}), -32602),
+        (message({"data": nested(600)}), -32602),
+        (message({"text": "hi"}, metadata={"deep": nested(150)}), -32602),
     ],
 )
 async def test_a2a_refuses_bad_input(site: Site, body: Any, code: int) -> None:
     if isinstance(body, dict):
-        text = repr(body).replace("{done}", site.finished["task_id"])
-        body = eval(text.replace("{asking}", site.asking["thread_id"]))
+        text = json.dumps(body).replace("{done}", site.finished["task_id"])
+        body = text.replace("{asking}", site.asking["thread_id"]).encode()
     async with nothing_changes(site) as raw:
         answer = await rpc(raw, "plus", body)
     error = answer.json()["error"]
