@@ -52,6 +52,19 @@ def test_own_headers_are_passed_on_and_credentials_never() -> None:
     assert everything == {"x-user-id": "u", "x-team": "t", "user-agent": "a"}
 
 
+@pytest.mark.parametrize(
+    "name", ["X-Access-Token", "x-client-secret", "X-Auth-User", "x-goog-iap-jwt-signature"]
+)
+def test_what_looks_like_a_secret_is_passed_on_only_where_a_project_says_so(
+    tmp_path: Path, name: str
+) -> None:
+    assert PassedOn().of({name: "s"}) == {}
+    without = project(tmp_path, http={"configurable_headers": {"excludes": ["x-team"]}})
+    assert without.http.passed_on.of({name: "s"}) == {}
+    named = project(tmp_path, http={"configurable_headers": {"includes": ["x-*"]}})
+    assert named.http.passed_on.of({name: "s"}) == {name.lower(): "s"}
+
+
 def test_a_project_says_which_headers_are_passed_on(tmp_path: Path) -> None:
     wanted = {"includes": ["User-Agent", "x-*"], "excludes": ["x-team"]}
     read = project(tmp_path, http={"configurable_headers": wanted})

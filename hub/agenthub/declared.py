@@ -18,6 +18,17 @@ NEVER: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "cookie", "x-tenant-id", "x-service-key"}
 )
 """Headers that no run gets to see, whatever a project says: they are about the caller's right to call."""
+SECRETIVE: Final = (
+    "token",
+    "secret",
+    "passw",
+    "auth",
+    "key",
+    "cred",
+    "cookie",
+    "signature",
+)
+"""Words in the names of headers with secrets: what a run is configured with is stored with its thread."""
 ENV_PREFIX: Final = "LG_WEBHOOK_"
 TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.(\w+)\s*\}\}")
 URL_KEYS: Final = frozenset({"allowed_domains", "require_https", "allowed_ports", "max_url_length"})
@@ -25,10 +36,12 @@ URL_KEYS: Final = frozenset({"allowed_domains", "require_https", "allowed_ports"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOn:
-    """The headers of a request that become `configurable` of its runs: patterns as of a shell, lower case."""
+    """The headers of a request that become `configurable` of its runs: patterns as of a shell, lower case.
+    `secretive` ones, by their names, are passed on only where a project says itself what is."""
 
     includes: tuple[str, ...] = ("x-*",)
     excludes: tuple[str, ...] = ()
+    secretive: bool = False
 
     def of(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Those of a request, by their lower-case names."""
@@ -38,6 +51,8 @@ class PassedOn:
 
     def _passes(self, name: str) -> bool:
         if name in NEVER or any(fnmatchcase(name, pattern) for pattern in self.excludes):
+            return False
+        if not self.secretive and any(word in name for word in SECRETIVE):
             return False
         return any(fnmatchcase(name, pattern) for pattern in self.includes)
 
@@ -104,8 +119,10 @@ def passed_on(section: Mapping[str, Any] | None, where: str) -> PassedOn:
     if not section:
         return PassedOn()
     where = f"{where}: http.configurable_headers"
+    includes = section.get("includes", section.get("include"))
     return PassedOn(
-        includes=_texts(section.get("includes", section.get("include", ["x-*"])), where),
+        includes=_texts(["x-*"] if includes is None else includes, where),
+        secretive=includes is not None,
         excludes=_texts(section.get("excludes", section.get("exclude", [])), where),
     )
 
