@@ -43,6 +43,12 @@ BACKWARDS = ("claims order by run_id", "claims order by run_id desc")
 ASKED = "case when e.interrupts <> '{}'\n                       then now()"
 NO_PROMOTION = ("order by p.run_id limit 1", "order by p.run_id limit 0")
 
+
+def claim(old: str, new: str) -> list[tuple[ModuleType, str, str, str]]:
+    """A change of both statements that claim."""
+    return [(queue, name, old, new) for name in ("CLAIM", "CLAIM_WITH_SUSPECTS")]
+
+
 MUTANTS = [
     Mutant("checkpoint ignores the epoch", [(fenced, "WRITE", *FENCE_EPOCH)]),
     Mutant("checkpoint ignores the status", [(fenced, "WRITE", *FENCE_STATUS)]),
@@ -59,16 +65,16 @@ MUTANTS = [
         "release counts as a failure",
         [(queue, "RELEASE", "set status = 'pending',", "set failures = failures + 1, status = 'pending',")],
     ),
-    Mutant("claim keeps the epoch", [(queue, "CLAIM", "r.epoch + 1", "greatest(r.epoch, 1)")]),
+    Mutant("claim keeps the epoch", claim("r.epoch + 1", "greatest(r.epoch, 1)")),
     Mutant(
         "claim ignores the line",
-        [(queue, "CLAIM", "and ready and failures = 0", "and failures = 0")],
+        claim("and ready and failures = 0", "and failures = 0"),
         schema=[
             "alter table runs drop constraint runs_check",
             "drop index runs_one_ready",
         ],
     ),
-    Mutant("claim forgets the log", [(queue, "CLAIM", "select max(e.seq)", "select min(e.seq)")]),
+    Mutant("claim forgets the log", claim("select max(e.seq)", "select min(e.seq)")),
     Mutant(
         "claim trusts an old snapshot",
         [(queue, "RELEASE", "available_at = now(),", "")],

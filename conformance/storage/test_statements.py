@@ -159,7 +159,13 @@ async def test_the_hot_statements_find_their_indexes(core: Core) -> None:
     one = (["default"], [new_id()], [1])
     nothing: list[Any] = [[], [], [], [], [], []]
     for name, sql, args, index in (
-        ("claim", queue.CLAIM, ("default", ["a"], 8, "w", minute, [8, 1]), "runs_claim"),
+        ("claim", queue.CLAIM, ("default", ["a"], 8, "w", minute), "runs_claim"),
+        (
+            "claim all",
+            queue.CLAIM_WITH_SUSPECTS,
+            ("default", ["a"], 8, "w", minute, [8, 1]),
+            "runs_suspects",
+        ),
         ("renew", queue.RENEW, (*one, minute), "runs_running"),
         ("release", queue.RELEASE, one, "runs_running"),
         ("reap", queue.REAP, ("default", 50, 3), "runs_running"),

@@ -129,9 +129,13 @@ class Core:
     async def claim(
         self, limit: int = 1, *, worker_id: str = "w", agents: Sequence[str] = (AGENT,)
     ) -> Sequence[Claimed]:
-        return await self.queue.claim(
-            worker_id=worker_id, agents=agents, limit=limit, suspects=[limit] * 8, lease=LEASE
-        )
+        """New runs, and where there are too few, those whose workers died."""
+        who: dict[str, Any] = {"worker_id": worker_id, "agents": agents, "lease": LEASE}
+        new = await self.queue.claim(**who, limit=limit, suspects=())
+        if len(new) == limit:
+            return new
+        rest = limit - len(new)
+        return [*new, *await self.queue.claim(**who, limit=rest, suspects=[rest] * 8)]
 
     async def claim_one(self, **how: Any) -> Claimed:
         (claimed,) = await self.claim(**how)

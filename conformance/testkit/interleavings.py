@@ -197,7 +197,7 @@ async def a_claim_that_lost_a_race_does_not_start_with_an_old_log(core: Core) ->
         await gate.execute("select pg_advisory_xact_lock(42)")
         claimer = await connect(core.db.dsn)
         lease = timedelta(seconds=60)
-        claiming = begin(claimer.fetch(slow, core.tenant, ["a"], 1, "slow", lease, list[int]()))
+        claiming = begin(claimer.fetch(slow, core.tenant, ["a"], 1, "slow", lease))
         assert await waits(core, claiming)
         quick = await core.claim_one()
         await core.append(quick, 1, 2)

@@ -39,7 +39,8 @@ from agenthub.threads import StepView, Thread
 class NewRun:
     """Everything that the create transition decides on, in one value.
 
-    `make_thread`: insert the thread when it does not exist. `open_task`: what a new input does to a
+    `make_thread`: insert the thread when it does not exist; `new_thread`: its id was made for this very
+    input, so that it does not. `open_task`: what a new input does to a
     task of the thread that waits for an answer. `answers` of a resume must name open interrupts.
     `any_agent`: a new input may go on where another agent has worked.
     """
@@ -56,6 +57,7 @@ class NewRun:
     origin: JsonObject = field(default_factory=dict[str, Json])
     multitask: Multitask = "enqueue"
     make_thread: bool = False
+    new_thread: bool = False
     ephemeral: bool = False
     open_task: Literal["supersede", "refuse"] = "supersede"
     delay: timedelta = timedelta()

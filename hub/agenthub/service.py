@@ -134,6 +134,7 @@ class Hub:
             origin=start.origin,
             multitask=start.multitask,
             make_thread=start.make_thread or start.thread_id is None,
+            new_thread=start.thread_id is None,
             ephemeral=start.ephemeral,
             open_task=start.open_task,
             delay=start.delay,
@@ -503,10 +504,8 @@ class Hub:
     async def follow_run(
         self, run: Run, *, after: int | None = None
     ) -> AsyncGenerator[Sequence[Event], None]:
-        """The events of a run with `seq > after`, to its end; empty slices are quiet intervals.
-
-        A run that was just created has nothing in the log, so its first read is spared.
-        """
+        """The events of a run with `seq > after`, to its end; empty slices are quiet intervals."""
+        # a run that was just created has nothing in the log, so its first read is spared
         fresh = after is None and run.status == "pending" and run.attempts == 0
         seen = run.after_seq if after is None else after
         if not run.open:
