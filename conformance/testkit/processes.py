@@ -107,6 +107,29 @@ async def process(
         running.log.unlink()
 
 
+async def output_of(
+    *argv: str | Path, cwd: Path, env: Mapping[str, str], within: float, errors: bool = True
+) -> str:
+    """What a program prints, its errors included where they are wanted; it must end with status 0 within so
+    many seconds. For programs that print little."""
+    running = await asyncio.create_subprocess_exec(
+        *map(str, argv),
+        cwd=cwd,
+        env=env,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT if errors else asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(within):
+            told, wrong = await running.communicate()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    assert running.returncode == 0, told.decode() + (wrong or b"").decode()
+    return told.decode()
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on right now."""
     with socket.socket() as probe:
