@@ -1,7 +1,7 @@
 # Everything starts here: `make help`. Needs Python >= 3.11, make and a shell; nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo demo-frameworks test check lock clean
 
 # What surrounds us must not leak in: an active virtual environment, or someone's import paths.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME CONDA_PREFIX
@@ -14,17 +14,23 @@ UV      := $(VENV)/bin/uv --system-certs
 STAMP   := $(VENV)/.installed
 # A worker's packages and one framework each; some allow none but older versions of what others pin.
 FRAMEWORKS := openai-agents pydantic-ai strands adk crewai
+# Those that the demo shows.
+ONLY       := $(FRAMEWORKS)
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --exclude-newer '7 days'
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## make .venv with the pinned packages; does nothing when it is up to date
 	@echo "$(VENV) is ready."
 
 demo: $(STAMP) ## start the hub and show one run over MCP, A2A and REST
 	@$(PY) -m agenthub_server demo
+
+demo-frameworks: $(STAMP) ## the same for each framework's example, in environments of their own (ONLY="adk strands")
+	@made=$$(PYTHONPATH=conformance $(PY) -m testkit.environments $(ONLY)) && \
+	  $(PY) -m agenthub_server demo $$(printf ' --framework %s' $$made)
 
 test: $(STAMP) ## what CI runs: format, lint, types, imports, sizes, tests
 	@conformance/check

@@ -115,14 +115,14 @@ class Telling:
 
     def answer(self, opened: list[asks.Open], inbound: Inbound) -> Any:
         """The content that answers what is open."""
-        given: list[tuple[str, str, JsonObject]] = []
+        given: list[tuple[asks.Open, JsonObject]] = []
         for asked in opened:
             if asked.id in inbound.answers:
                 response = asks.answered(asked, inbound.answers[asked.id])
-                given.append((asked.id, asked.name, response))
+                given.append((asked, response))
                 if not asked.name.startswith(m.OWN):
                     self._tool(asked.id, asked.name, response)
-        return m.responses(given)
+        return asks.answer(self.on.session, given)
 
     def close(self, opened: list[asks.Open]) -> None:
         """Pass over what is open: the user said something else."""

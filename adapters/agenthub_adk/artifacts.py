@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from agenthub.adapting import Io
+from agenthub.adapting import Io, label
 from agenthub.json import Json, JsonObject
 from agenthub_adk import messages as m
 
 _USER = "user:"
-_INDEX = ("artifact-names",)
+_INDEX = "artifact-names"
 _DATA = ("artifacts",)
 
 
 class Artifacts:
     """ADK's `BaseArtifactService`, for one step. Files of a user have names that begin with `user:`.
 
-    The index of a place is one value, `{name: [version, …]}`, and each version is a value of its own.
+    A file's versions are one value, `[version, …]`, and what each of them holds is a value of its own.
     """
 
     def __init__(self, io: Io) -> None:
@@ -35,8 +35,7 @@ class Artifacts:
         """Keep a new version; its number, from 0."""
         part = m.sdk("google.adk.artifacts.base_artifact_service").ensure_part(artifact)
         place = _place(user_id, session_id, filename)
-        index = await self._index(place)
-        versions: list[JsonObject] = index.setdefault(filename, [])
+        versions = await self._versions(user_id, session_id, filename)
         number = len(versions)
         data = part.inline_data
         mime_type = "text/plain" if part.text is not None else getattr(data, "mime_type", None)
@@ -49,7 +48,7 @@ class Artifacts:
         versions.append(made.model_dump(mode="json", exclude_none=True))
         body = part.model_dump(mode="json", by_alias=True, exclude_none=True)
         await self.io.keep(_DATA, _key(place, filename, number), body)
-        await self.io.keep(_INDEX, place, index)
+        await self.io.keep(_names(place), filename, versions)
         return number
 
     async def load_artifact(
@@ -74,9 +73,9 @@ class Artifacts:
         self, *, app_name: str, user_id: str, session_id: str | None = None
     ) -> list[str]:
         """The names of a session's and its user's files."""
-        names = set(await self._index(_place(user_id, None, _USER)))
+        names = set(await self.io.recall_all(_names(_place(user_id, None, _USER))))
         if session_id is not None:
-            names |= set(await self._index(_place(user_id, session_id, "")))
+            names |= set(await self.io.recall_all(_names(_place(user_id, session_id, ""))))
         return sorted(names)
 
     async def delete_artifact(
@@ -84,10 +83,9 @@ class Artifacts:
     ) -> None:
         """Remove all versions of a file."""
         place = _place(user_id, session_id, filename)
-        index = await self._index(place)
-        for number in range(len(index.pop(filename, []))):
+        for number in range(len(await self._versions(user_id, session_id, filename))):
             await self.io.keep(_DATA, _key(place, filename, number), None)
-        await self.io.keep(_INDEX, place, index or None)
+        await self.io.keep(_names(place), filename, None)
 
     async def list_versions(
         self, *, app_name: str, user_id: str, filename: str, session_id: str | None = None
@@ -118,15 +116,11 @@ class Artifacts:
             return None
         return self._version_type().model_validate(found[number])
 
-    async def _index(self, place: str) -> JsonObject:
-        found: Json = await self.io.recall(_INDEX, place)
-        return found or {}
-
     async def _versions(
         self, user_id: str, session_id: str | None, filename: str
     ) -> list[JsonObject]:
-        index = await self._index(_place(user_id, session_id, filename))
-        return index.get(filename) or []
+        found: Json = await self.io.recall(_names(_place(user_id, session_id, filename)), filename)
+        return list(found or ())
 
     def _version_type(self) -> Any:
         return m.sdk("google.adk.artifacts.base_artifact_service").ArtifactVersion
@@ -142,6 +136,10 @@ def _place(user_id: str, session_id: str | None, filename: str) -> str:
     if session_id is None or filename.startswith(_USER):
         return f"users/{user_id}"
     return f"sessions/{session_id}"
+
+
+def _names(place: str) -> tuple[str, ...]:
+    return _INDEX, label(place)
 
 
 def _key(place: str, filename: str, number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ INPUT = f"{m.OWN}input"
 AUTH = f"{m.OWN}credential"
 TALKED_PAST = "Not executed: the user said something else instead of answering."
 DECLINED = "The user declined this call."
+_PLACE = ("invocation_id", "branch", "isolation_scope")
 _OWN_HINT = "Please approve or reject the tool call"
 """What ADK says where a tool says nothing; it is for programmers."""
 
@@ -27,6 +28,8 @@ class Open:
     name: str
     args: JsonObject
     author: str
+    place: JsonObject
+    """Where in the session it was asked: its invocation, branch and scope."""
 
     @property
     def original(self) -> JsonObject:
@@ -44,8 +47,27 @@ def open_asks(events: Any) -> list[Open]:
         waiting = event.long_running_tool_ids or ()
         for call in event.get_function_calls():
             if call.id in waiting:
-                found[call.id] = Open(call.id, call.name, m.plain(call.args or {}), event.author)
+                args = m.plain(call.args or {})
+                place = {name: getattr(event, name) for name in _PLACE}
+                found[call.id] = Open(call.id, call.name, args, event.author, place)
     return list(found.values())
+
+
+def answer(session: Any, given: Sequence[tuple[Open, JsonObject]]) -> Any:
+    """The message that answers questions. An agent hears what is said in its own branch, and ADK puts a
+    message in the branch of one of its answers: those to the others stand in the session before it, where
+    all branches hear theirs when it goes on."""
+    branches: dict[str, list[tuple[Open, JsonObject]]] = {}
+    for one, response in given:
+        branches.setdefault(str(one.place["branch"]), []).append((one, response))
+    *others, last = (
+        (some[0][0].place, m.responses([(one.id, one.name, r) for one, r in some]))
+        for some in branches.values()
+    )
+    event_type = m.sdk("google.adk.events.event").Event
+    for place, content in others:
+        session.events.append(event_type(author="user", content=content, **place))
+    return last[1]
 
 
 def ask(asked: Open) -> Ask:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from agenthub.adapting import Inbound, Io
+from agenthub.adapting import Inbound, Io, label
 from agenthub.json import Json, JsonObject
 from agenthub_adk import messages as m
 from agenthub_adk.artifacts import service as artifact_service
 
 _USER, _APP = "user:", "app:"
-_STATE = ("state",)
+_OF_APP = ("state", "app")
 
 
 class Stage:
@@ -38,12 +38,11 @@ class Stage:
 
     async def keep(self, delta: Mapping[str, Any]) -> None:
         """Keep what an event says of the user and of the app: other threads see it, too."""
-        for prefix, key in ((_USER, f"users/{self.user_id}"), (_APP, "app")):
-            news = {k.removeprefix(prefix): v for k, v in delta.items() if k.startswith(prefix)}
-            if news:
-                # on top of what there is by now: another thread may have been here
-                known: Json = await self.io.recall(_STATE, key)
-                await self.io.keep(_STATE, key, {**(known or {}), **m.plain(news)})
+        for prefix, scope in ((_USER, _of_user(self.user_id)), (_APP, _OF_APP)):
+            for name, value in delta.items():
+                if name.startswith(prefix):
+                    # each by itself: another thread may be here at the same time
+                    await self.io.keep(scope, name.removeprefix(prefix), m.plain(value))
 
 
 async def stage(obj: Any, state: Json, inbound: Inbound, io: Io) -> Stage:
@@ -60,9 +59,13 @@ async def stage(obj: Any, state: Json, inbound: Inbound, io: Io) -> Stage:
     else:
         session = sessions.Session(**named)
     service.sessions = {app: {user_id: {session_id: session}}}
-    service.user_state = {app: {user_id: await io.recall(_STATE, f"users/{user_id}") or {}}}
-    service.app_state = {app: await io.recall(_STATE, "app") or {}}
+    service.user_state = {app: {user_id: dict(await io.recall_all(_of_user(user_id)))}}
+    service.app_state = {app: dict(await io.recall_all(_OF_APP))}
     return Stage(runner, io, user_id, session_id)
+
+
+def _of_user(user_id: str) -> tuple[str, ...]:
+    return "state", "users", label(user_id)
 
 
 def root_of(obj: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from agenthub.adapting import Inbound, Io, Message, Outcome
 from agenthub.agents import AgentInfo
+from agenthub.importing import import_ahead
 from agenthub.json import Json, JsonObject, dumps
 from agenthub_crewai import flows, kinds, people, seams
 from agenthub_crewai import messages as m
@@ -32,6 +33,7 @@ class CrewAIAdapter:
         """Backstories and instructions are the agent's own business: only its goal is public."""
         # a worker claims nothing before its agents are described: then all is imported, and quiet
         seams.install()
+        import_ahead("openai.resources")
         return kinds.describe(obj)
 
     async def step(self, obj: Any, state: Json, inbound: Inbound, io: Io) -> Outcome:

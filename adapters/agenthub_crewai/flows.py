@@ -3,21 +3,16 @@ questions are answered by the journal, while the methods before them run anew, a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from agenthub.adapting import Ask, Outcome, approval
+from agenthub.adapting import Ask, Outcome
 from agenthub.json import Json, JsonObject
-from agenthub_crewai import kinds, people
+from agenthub_crewai import answers, kinds
 from agenthub_crewai import messages as m
 from agenthub_crewai.journal import Run
 from agenthub_crewai.telling import Telling
-
-_AGREES: Final = re.compile("approv|accept|agree|yes|ok", re.IGNORECASE)
-_REFUSES: Final = re.compile("reject|declin|den|refus|no", re.IGNORECASE)
 
 
 async def step(obj: Any, run: Run, telling: Telling) -> Outcome:
@@ -27,12 +22,12 @@ async def step(obj: Any, run: Run, telling: Telling) -> Outcome:
     memory = _memory()(state=run.base["flow"], pending=pending)
     flow: Any
     if pending is not None:
-        flow = cls.from_pending(pending["flow_id"], persistence=memory)
-        said = _said(run.answers.get(run.base["asked"]), pending.get("emit") or ())
+        flow = run.flow = cls.from_pending(pending["flow_id"], persistence=memory)
+        said = answers.outcome(run.answers.get(run.base["asked"]), pending.get("emit") or ())
         flow._pending_feedback_context.llm = _judge(flow, pending, said)
         result = await flow.resume_async(said)
     else:
-        flow = cls(persistence=memory)
+        flow = run.flow = cls(persistence=memory)
         flow.stream = False
         result = await flow.kickoff_async(inputs=_inputs(flow, run.base))
     state = m.plain(flow._copy_and_serialize_state())
@@ -85,17 +80,6 @@ def _inputs(flow: Any, base: JsonObject) -> JsonObject:
     if turn["messages"] and name is not None:
         given.setdefault(name, turn["messages"][-1]["content"])
     return given
-
-
-def _said(answer: Json, outcomes: Sequence[str]) -> str:
-    """An answer in words: those that came with it, or the outcome that it means."""
-    if isinstance(answer, str):
-        return answer
-    agreed, said = approval(answer)
-    said = said or ("" if isinstance(answer, bool) else people.text(answer))
-    means = _AGREES if agreed else _REFUSES
-    outcome = next((one for one in outcomes if means.search(one)), None)
-    return said or outcome or ("approved" if agreed else people.DECLINED)
 
 
 def _judge(flow: Any, pending: JsonObject, said: str) -> Any:

@@ -39,6 +39,8 @@ class Run:
         """`base` is the rest of the state, `kept` a journal from before."""
         self.io = io
         self.base = base
+        # the one that the step runs, if it is a flow
+        self.flow: Any = None
         self.models: dict[str, list[JsonObject]] = {k: [*v] for k, v in _of(kept, "models").items()}
         self.tools: dict[str, list[JsonObject]] = {k: [*v] for k, v in _of(kept, "tools").items()}
         self.answers: JsonObject = dict(_of(kept, "answers"))

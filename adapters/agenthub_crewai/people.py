@@ -5,16 +5,15 @@ from __future__ import annotations
 import builtins
 import re
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from agenthub.adapting import approval
-from agenthub.json import Json, JsonObject
+from agenthub_crewai import answers
 from agenthub_crewai import messages as m
 from agenthub_crewai.journal import CALL, RUN, Run
 
 _WORD: Final = re.compile(r"['\"](\w+)['\"]")
 _REVIEW: Final = "Is this good? Say what to change, or nothing to accept it."
-DECLINED: Final = "The user declined this."
 
 
 def install() -> None:
@@ -47,19 +46,11 @@ def provider() -> Any:
     return HubInput()
 
 
-def feedback(answer: Json) -> str:
-    """An answer as feedback; empty where it accepts."""
-    agreed, said = approval(answer)
-    if agreed or answer in (None, ""):
-        return ""
-    return said or (answer is not False and text(answer)) or DECLINED
-
-
 def _reviewed(self: Any, answer: Any, context: Any) -> bool:
     """Whether there is something to change, which the agent then knows."""
     task = getattr(context.task, "description", None)
     payload = {"output": self._get_output_string(answer), "agent": context.agent.role, "task": task}
-    said = feedback(_run().ask("feedback", _REVIEW, payload, context.agent.role))
+    said = answers.feedback(_run().ask("feedback", _REVIEW, payload, context.agent.role))
     if not said:
         context.ask_for_human_input = False
         return False
@@ -74,7 +65,7 @@ def _input() -> None:
         run = RUN.get()
         if run is None:
             return real(prompt)
-        return text(run.ask("input", str(prompt).strip(), None, "input"))
+        return answers.text(run.ask("input", str(prompt).strip(), None, "input"))
 
     builtins.input = asked
 
@@ -83,10 +74,17 @@ def _flows() -> None:
     pending = m.sdk("crewai.flow.async_feedback").HumanFeedbackPending
 
     class HubFeedback:
-        """`@human_feedback` of a flow pauses by CrewAI's own means."""
+        """`@human_feedback` of a flow pauses by CrewAI's own means; that of a flow inside of it cannot, as
+        its pause would be the result of a method."""
 
         def request_feedback(self, context: Any, flow: Any) -> Any:
-            raise pending(context=context)
+            run = RUN.get()
+            if run is None or run.flow is flow:
+                raise pending(context=context)
+            output, emit = m.plain(context.method_output), context.emit or ()
+            payload = {"output": output, "outcomes": m.plain(context.emit)}
+            answer = run.ask("feedback", context.message, payload, context.method_name)
+            return answers.outcome(answer, emit)
 
     class HubQuestions:
         """`Flow.ask`."""
@@ -94,7 +92,7 @@ def _flows() -> None:
         def request_input(self, message: str, flow: Any, metadata: Any = None) -> str | None:
             answer = _run().ask("input", message, m.plain(metadata), type(flow).__name__)
             declined = answer in ({"action": "decline"}, {"action": "cancel"}, None)
-            return None if declined else text(answer)
+            return None if declined else answers.text(answer)
 
     config = m.sdk("crewai.flow.flow_config").flow_config
     # a project may have its own
@@ -135,18 +133,6 @@ def _reason(context: Any) -> str | None:
     if RUN.get() is None or call is None or "refused" not in call:
         return None
     return f"{context.tool_result} The user said: {call['refused']}"
-
-
-def text(answer: Json) -> str:
-    """An answer as a text; what forms wrap is taken out."""
-    if isinstance(answer, dict):
-        fields = cast("JsonObject", answer)
-        if fields.get("action") in ("decline", "cancel"):
-            return ""
-        values = [value for name, value in fields.items() if name != "action"]
-        if len(values) == 1:
-            return text(values[0])
-    return "" if answer is None else m.shown(answer)
 
 
 def _run() -> Run:

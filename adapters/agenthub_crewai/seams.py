@@ -4,6 +4,7 @@ and share both. Outside of a step everything is as CrewAI has it."""
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,6 +51,12 @@ def install() -> None:
     people.install()
     # panels for a terminal, which a worker has not
     m.sdk("crewai.events.event_listener").event_listener.formatter.console.quiet = True
+    # several lines for each call of a model, none of which counts tokens beforehand
+    logging.getLogger("crewai.llms.base_llm").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Using an approximate input token count")
 
 
 def _subclasses(cls: Any) -> Generator[Any]:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from agenthub.adapting import Ask, Inbound, Io, Outcome, approval
 from agenthub.agents import AgentInfo
+from agenthub.importing import import_ahead
 from agenthub.json import Json, JsonObject
 from agenthub_strands import messages as m
 from agenthub_strands.team import AGENT, MULTI, Team, closed, is_multi, kinds
@@ -35,6 +36,7 @@ class StrandsAdapter:
         """System prompts are the agent's own business: only the description is public."""
         # now is the last time that it is certain to have seen no thread
         Team(obj)
+        import_ahead("openai.resources")
         found = str(getattr(obj, "name", None) or getattr(obj, "id", None) or "")
         name = "" if found in _NAMELESS else found
         return AgentInfo(

@@ -82,6 +82,16 @@ def test_state_and_artifacts_are_known_to_whom_they_belong(
     assert json.loads(found[f"known to {whom}"]["told"]) == known
 
 
+def test_two_threads_of_a_user_keep_what_each_of_them_learns(found: dict[str, Any]) -> None:
+    kept = found["two threads at once"]["kept"]
+    assert {key.rpartition("/")[2]: value for key, value in kept.items()} == {
+        "language": "Norwegian",
+        "size": "large",
+    }
+    # a user's name may have what the scope of a store may not
+    assert not any("." in key for key in kept)
+
+
 def test_agents_in_sequence_speak_under_their_names_and_leave_their_state(
     found: dict[str, Any],
 ) -> None:
@@ -93,3 +103,92 @@ def test_agents_in_sequence_speak_under_their_names_and_leave_their_state(
 def test_an_output_key_of_words_is_what_was_said(found: dict[str, Any]) -> None:
     assert found["key"]["output"] is None
     assert found["key"]["told"] == [["keyed", "turn 1: you said Oslo"]]
+
+
+def test_in_a_row_the_next_one_begins_behind_the_answer(found: dict[str, Any]) -> None:
+    row = found["row"]
+    assert row["asked"] == [[["approval", "May the agent call pay?", "pay"]], []]
+    assert row["told"][1:] == [
+        ["ann", "ann: This tool call is rejected. too much"],
+        ["reader", "knows True"],
+    ]
+    assert row["notes"] == [["model ann"], ["model ann", "model reader"]]
+
+
+def test_questions_of_branches_are_answered_at_once_and_each_branch_hears_its_own(
+    found: dict[str, Any],
+) -> None:
+    sides = found["sides"]
+    # talked past, both ask anew; neither has paid before its answer
+    assert [len(asked) for asked in sides["asked"]] == [2, 2, 0]
+    assert sorted(sides["notes"][2]) == ["model ann", "model beate", "tool pay", "tool pay"]
+    assert sorted(sides["told"][-2:]) == [["ann", "ann: paid 3"], ["beate", "beate: paid 5"]]
+    assert sides["used"] == [45, 45, 30]
+
+
+def test_who_comes_behind_branches_waits_for_all_of_them(found: dict[str, Any]) -> None:
+    nested = found["nested"]
+    assert nested["told"][-1] == ["last", "quick, ann: paid 3, beate: paid 5"]
+    assert nested["notes"][1].count("tool pay") == 2
+    assert nested["notes"][1].count("model last") == 1
+
+
+def test_branches_that_were_answered_go_on_after_a_crash(found: dict[str, Any]) -> None:
+    lost = found["nested lost"]
+    assert (lost["status"], lost["told"][-1]) == (
+        "done",
+        ["last", "quick, ann: paid 3, beate: paid 5"],
+    )
+    assert lost["notes"].count("model last") == 1
+
+
+def test_a_loop_ends_when_leaving_it_is_confirmed(found: dict[str, Any]) -> None:
+    loop = found["loop"]
+    assert [text for _, text in loop["told"]] == ["draft 1", "write another", "draft 2"]
+    assert (loop["asked"][0][0][2], loop["status"]) == ("leave", "done")
+    assert loop["notes"][1] == ["tool leave"]
+
+
+def test_who_was_handed_over_to_hands_back_and_the_next_turn_begins_there(
+    found: dict[str, Any],
+) -> None:
+    desk = found["desk"]
+    there, back = {"from": "triage", "to": "billing"}, {"from": "billing", "to": "triage"}
+    assert desk["handoffs"] == [there, back]
+    assert desk["notes"] == [
+        ["model triage", "model billing"],
+        ["tool pay", "model billing", "model triage"],
+        ["model triage"],
+    ]
+
+
+def test_a_long_running_tools_ticket_is_told_and_its_result_comes_as_an_answer(
+    found: dict[str, Any],
+) -> None:
+    order = found["orderer"]
+    assert order["asked"][0] == [["external", "What does order give?", "order"]]
+    said = [text for author, text in order["told"] if author == "orderer"]
+    assert said == ["it gave pending T-kettle", "it gave arrived"]
+    assert [notes.count("tool order") for notes in order["notes"]] == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["app", "runner"])
+def test_the_plugins_of_an_app_see_each_step(found: dict[str, Any], kind: str) -> None:
+    assert found[f"{kind} with a plugin"]["notes"] == [
+        ["plugin model", "model ann", "plugin pay"],
+        ["plugin pay", "tool pay", "plugin model", "model ann"],
+    ]
+
+
+def test_a_workflow_asks_one_question_after_the_other_or_several_at_once(
+    found: dict[str, Any],
+) -> None:
+    form, fork = found["form"], found["fork"]
+    assert [[prompt for _, prompt, _ in asked] for asked in form["asked"]] == [
+        ["Which size?"],
+        ["Which colour?"],
+        [],
+    ]
+    assert (form["output"], form["notes"][2]) == ('closed with "a red one"', ["model clerk"])
+    assert sorted(prompt for _, prompt, _ in fork["asked"][0]) == ["Which colour?", "Which size?"]
+    assert fork["told"] == [["fork", 'closed with {"ask_colour": "large", "ask_size": "large"}']]

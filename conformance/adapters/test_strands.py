@@ -94,3 +94,44 @@ def test_an_agent_with_checkpoints_goes_on_elsewhere_at_each_of_them(found: dict
     steps = found["checkpoints"]
     assert steps["statuses"] == ["boundary", "boundary", "done"]
     assert (steps["told"], steps["models"]) == ([["tool_user", "it gave sunny in Oslo"]], 2)
+
+
+def test_questions_of_a_graphs_branches_come_together_and_who_follows_waits_for_all(
+    found: dict[str, Any],
+) -> None:
+    line = found["branches"]
+    # talked past, both ask anew; neither has paid before its answer
+    assert [len(asked) for asked in line["asked"]] == [2, 2, 0]
+    assert line["notes"][:2] == [["model ann", "model beate", "model quick"]] * 2
+    assert line["notes"][2].count("tool pay") == 2
+    assert line["told"][-1] == ["teller", "ann: paid 3, beate: paid 5, quick"]
+    assert line["used"] == [45, 45, 45]
+
+
+def test_a_graph_that_has_looped_goes_on_where_it_paused(found: dict[str, Any]) -> None:
+    line = found["loop"]
+    drafts = [text for author, text in line["told"] if author == "writer"]
+    assert drafts == ["draft 1", "draft 2"]
+    assert line["notes"][1] == ["model ann", "tool pay"]
+
+
+def test_graphs_and_swarms_in_a_graph_pause_one_after_the_other(found: dict[str, Any]) -> None:
+    line = found["nested"]
+    assert [asked[0][::2] for asked in line["asked"][:2]] == [
+        ["approval", "pay"],
+        ["input", "ask_person"],
+    ]
+    assert line["notes"][1:] == [
+        ["model ann", "model asker", "model front", "model front", "tool pay"],
+        ["model asker", "model teller"],
+    ]
+    assert line["told"][-1] == ["teller", "it is Oslo"]
+
+
+def test_a_graph_asks_before_it_runs_a_node_and_fails_with_the_reason_of_a_refusal(
+    found: dict[str, Any],
+) -> None:
+    gated, shut = found["gated"], found["gate shut"]
+    assert gated["asked"][0] == [["approval", "Shall it be sent?", "approval"]]
+    assert gated["notes"] == [["model clerk"], ["model sender"]]
+    assert (shut["error"], shut["notes"]) == ("not sent: too late", [["model clerk"], []])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agenthub_server.cli import demo
 from agenthub_server.cli.new import EXAMPLES
 from faults import clients
 from faults.cluster import HUB, compiled, knows
@@ -46,6 +47,8 @@ async def test_a_new_project_starts_by_the_commands_that_it_names_and_answers(fo
             await client.runs.wait(thread["thread_id"], "refunds", input=order)
             answer = {"resume": {"approved": True}}
             done_ = await client.runs.wait(thread["thread_id"], "refunds", command=answer)
+        # what `make demo` shows of it, which is an error when anything is not as promised
+        await demo.drive(url)
     assert isinstance(done_, dict)
     assert done_["refunded"] == 42
 

@@ -1,6 +1,7 @@
 """Environments of their own for programs that must not share ours, from locks with hashes.
 
-Each is made once and kept by the content of its lock.
+Each is made once and kept by the content of its lock. `python -m testkit.environments NAME …` (from
+conformance/) makes those of workers and prints `NAME=PYTHON`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
@@ -63,6 +66,18 @@ def hub_environment(name: str) -> Path:
     return programs
 
 
+def main(names: Sequence[str]) -> None:
+    """Make environments of workers; the first time takes a while, so it is said."""
+    for name in names:
+        began = time.monotonic()
+        try:
+            python = hub_environment(name) / "python"
+        except Unreachable as why:
+            sys.exit(f"environment {name} cannot be made: {why}")
+        print(f"environment {name}: ready in {time.monotonic() - began:.1f} s", file=sys.stderr)
+        print(f"{name}={os.path.relpath(python, ROOT)}", flush=True)
+
+
 def _install(lock: Path, venv: Path) -> None:
     inherited = {name: value for name, value in os.environ.items() if name[:6] != "PYTHON"}
     inherited.pop("VIRTUAL_ENV", None)
@@ -85,3 +100,7 @@ def _install(lock: Path, venv: Path) -> None:
 def _offline(stderr: str) -> bool:
     signs = ("(Connect)", "dns error", "timed out", "network was disabled")
     return any(sign in stderr for sign in signs)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,27 +1,37 @@
-"""A provider of models on a port of 127.0.0.1, which streams as the real ones do: OpenAI's chat completions
-and Gemini's. It plays the clerk of the examples: it finds the order, refunds it, and says so."""
+"""A provider of models on a port of 127.0.0.1, which streams as the real ones do (`model_dialects`). It plays
+the clerk of the examples: it finds the order, refunds it, and says so. Words of the user have it fail."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
 
-_Answer: TypeAlias = str | tuple[str, dict[str, Any]]
-REFUNDED = "The refund is on its way."
+from testkit.model_dialects import DIALECTS, Answer, Dialect
+
 WELCOME = "You are welcome. Goodbye."
+DONE = "Done: 42 EUR for order A-17 are on their way."
+USAGE = {"input_tokens": 20, "output_tokens": 10, "total_tokens": 30}
+"""What one call reports."""
+BUSY, DOWN, CUT, SICK, HANG = "BUSY", "DOWN", "CUT", "SICK", "HANG"
+"""Words of the user: the call behind the first tool is refused once, or each time; an answer breaks off,
+has an error in the middle, or stops there until the client goes away."""
+REASON = "the provider has a bad day"
 
 
 @dataclass(slots=True)
 class ModelServer:
-    """`requests` counts the calls; both addresses are those that the clients' variables take."""
+    """`requests` counts the calls; `left` is set when a client went away in the middle of an answer."""
 
     origin: str = ""
     requests: int = 0
+    unknown: list[str] = field(default_factory=list[str])
+    """Requests for what no provider of models has."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    _refused: bool = False
 
     @property
     def openai_url(self) -> str:
@@ -31,15 +41,55 @@ class ModelServer:
         with suppress(OSError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             found = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
-            body = json.loads(await reader.readexactly(int(found[1]) if found else 0))
-            self.requests += 1
-            told = _gemini(body) if "streamGenerateContent" in head else _openai(body)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
-            writer.write(b"connection: close\r\n\r\n")
-            for event in told:
-                writer.write(f"data: {event}\r\n\r\n".encode())
-                await writer.drain()
+            body = json.loads(await reader.readexactly(int(found[1]) if found else 0) or b"null")
+            path = head.split()[1]
+            dialect = next((d for part, d in DIALECTS.items() if part in path), None)
+            if dialect is None:
+                self.unknown.append(path)
+                writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            else:
+                self.requests += 1
+                heard = dialect.heard(body)
+                status = self._status(heard.said, len(heard.outputs))
+                if status == 200:
+                    await self._answered(dialect, body, heard.said, heard.outputs, reader, writer)
+                else:
+                    _refuse(writer, status)
         writer.close()
+
+    def _status(self, said: str, results: int) -> int:
+        if DOWN in said and results:
+            return 500
+        if BUSY in said and results and not self._refused:
+            self._refused = True
+            return 429
+        return 200
+
+    async def _answered(
+        self,
+        dialect: Dialect,
+        body: object,
+        said: str,
+        outputs: list[str],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n")
+        writer.write(b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n")
+        events = list(dialect.told(_answer(said, outputs), body, self.requests, USAGE))
+        whole = not any(word in said for word in (CUT, SICK, HANG))
+        for event in events if whole else events[: len(events) // 2]:
+            chunk = event.encode()
+            writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            await writer.drain()
+        if SICK in said:
+            error = f"data: {_error(503)}\r\n\r\n".encode()
+            writer.write(b"%x\r\n%s\r\n" % (len(error), error))
+        if whole or SICK in said:
+            writer.write(b"0\r\n\r\n")
+        elif HANG in said:
+            await reader.read()
+            self.left.set()
 
 
 @asynccontextmanager
@@ -54,57 +104,24 @@ async def model_server() -> AsyncGenerator[ModelServer]:
         server.close()
 
 
-def _answer(said: str, results: int) -> _Answer:
+def _answer(said: str, outputs: list[str]) -> Answer:
     if "A-17" not in said:
         return WELCOME
-    if results == 0:
+    if not outputs:
         return "find_order", {"number": "A-17"}
-    return ("refund", {"number": "A-17", "amount": 42}) if results == 1 else REFUNDED
+    if len(outputs) == 1:
+        return "refund", {"number": "A-17", "amount": 42}
+    # the tool's own words: they have come here
+    return f"Done: {outputs[-1]}."
 
 
-def _openai(body: dict[str, Any]) -> Iterator[str]:
-    messages: Sequence[dict[str, Any]] = body["messages"]
-    at = max(n for n, message in enumerate(messages) if message["role"] == "user")
-    results = sum(message["role"] == "tool" for message in messages[at:])
-    answer = _answer(json.dumps(messages[at]["content"]), results)
-    if isinstance(answer, str):
-        deltas: list[Any] = [{"content": piece} for piece in re.findall(r"\S+\s*", answer)]
-        reason = "stop"
-    else:
-        name, args = answer
-        call = {"index": 0, "id": f"call_{at}_{name}", "type": "function"}
-        deltas = [{"tool_calls": [{**call, "function": {"name": name, "arguments": ""}}]}]
-        for piece in re.findall(r".{1,7}", json.dumps(args)):
-            deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
-        reason = "tool_calls"
-    head = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": body["model"]}
-    for delta in [{"role": "assistant"}, *deltas]:
-        choice = {"index": 0, "delta": delta, "finish_reason": None}
-        yield json.dumps({**head, "choices": [choice]})
-    yield json.dumps({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-    usage = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
-    yield json.dumps({**head, "choices": [], "usage": usage})
-    yield "[DONE]"
+def _error(status: int) -> str:
+    """As OpenAI says it, which is close enough to how Gemini does."""
+    return json.dumps({"error": {"message": REASON, "code": status, "type": "t", "param": None}})
 
 
-def _gemini(body: dict[str, Any]) -> Iterator[str]:
-    contents: Sequence[dict[str, Any]] = body["contents"]
-    spoken = [n for n, one in enumerate(contents) for part in one["parts"] if "text" in part]
-    at = max(n for n in spoken if contents[n]["role"] == "user")
-    parts = [part for one in contents[at:] for part in one["parts"]]
-    answer = _answer(json.dumps(contents[at]), sum("functionResponse" in part for part in parts))
-    if isinstance(answer, str):
-        told: list[Any] = [{"text": piece} for piece in re.findall(r"\S+\s*", answer)]
-    else:
-        told = [{"functionCall": {"name": answer[0], "args": answer[1]}}]
-    for n, part in enumerate(told, 1):
-        candidate: dict[str, Any] = {"content": {"role": "model", "parts": [part]}, "index": 0}
-        event: dict[str, Any] = {"candidates": [candidate]}
-        if n == len(told):
-            candidate["finishReason"] = "STOP"
-            event["usageMetadata"] = {
-                "promptTokenCount": 20,
-                "candidatesTokenCount": 10,
-                "totalTokenCount": 30,
-            }
-        yield json.dumps(event)
+def _refuse(writer: asyncio.StreamWriter, status: int) -> None:
+    told = _error(status)
+    head = f"HTTP/1.1 {status} Refused\r\ncontent-type: application/json\r\nretry-after-ms: 1\r\n"
+    length = f"content-length: {len(told)}\r\nconnection: close\r\n\r\n"
+    writer.write(f"{head}{length}{told}".encode())

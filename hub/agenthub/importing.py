@@ -39,3 +39,11 @@ def module_of(file: str) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def import_ahead(*modules: str) -> None:
+    """Import what a library leaves for its first call, if the project uses the library: better now than
+    while a run waits."""
+    for module in modules:
+        if module.partition(".")[0] in sys.modules:
+            importlib.import_module(module)

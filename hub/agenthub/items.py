@@ -73,6 +73,13 @@ class ItemStore(Protocol):
         """The latest change first; with `near`, the most alike first and items without vectors last."""
         ...
 
+    async def under(
+        self, tenant: str, namespace: Sequence[str], *, after: str, limit: int, refresh: bool
+    ) -> Sequence[StoredItem]:
+        """Items of exactly this namespace, by key, behind `after`. Costs what it returns, while a search may
+        read all that the tenant has."""
+        ...
+
     async def namespaces(
         self,
         tenant: str,

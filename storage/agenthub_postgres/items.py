@@ -38,6 +38,20 @@ with found as (
 select namespace, key, value, created_at, updated_at, version, null::float8 as score from found
 """
 
+UNDER = """
+with found as (
+  select i.* from store_items i
+   where i.tenant_id = $1 and i.namespace = $2::text[] and i.key > $3
+     and (i.expires_at is null or i.expires_at > now())
+   -- the primary key's own order: it is read from here on, and no further than the limit
+   order by i.tenant_id, i.namespace, i.key limit $4
+), refreshed as (
+  update store_items i set expires_at = now() + i.ttl from found f
+   where $5 and i.ttl is not null and i.tenant_id = f.tenant_id and i.namespace = f.namespace and i.key = f.key
+)
+select namespace, key, value, created_at, updated_at, version, null::float8 as score from found order by key
+"""
+
 _MATCHING = """
   where i.tenant_id = $1 and i.namespace >= $2::text[] and i.namespace[1:cardinality($2)] = $2
     and (i.expires_at is null or i.expires_at > now())
@@ -231,6 +245,12 @@ class PostgresItems:
         else:
             rows = await self.db.fetch(SEARCH_NEAR, *args, _vector(near), again=True)
         return [_item(row) for row in rows]
+
+    async def under(
+        self, tenant: str, namespace: Sequence[str], *, after: str, limit: int, refresh: bool
+    ) -> Sequence[StoredItem]:
+        args = (tenant, list(namespace), after, limit, refresh)
+        return [_item(row) for row in await self.db.fetch(UNDER, *args, again=True)]
 
     async def namespaces(
         self,

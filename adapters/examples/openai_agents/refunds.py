@@ -1,20 +1,17 @@
 """A refund clerk in the OpenAI Agents SDK: it looks an order up, and asks a person before it pays.
 
 Offline and without a key: the model is scripted. `AGENTHUB_EXAMPLE_MODEL=openai` takes a real one, with
-OPENAI_API_KEY, and OPENAI_BASE_URL for any provider that speaks the same.
+OPENAI_API_KEY; `openai-chat` one of any provider that speaks OpenAI's chat completions, at OPENAI_BASE_URL.
 """
 
 from __future__ import annotations
 
 import os
 
-from agents import Agent, Model, function_tool, set_tracing_disabled
+from agents import Agent, Model, ModelSettings, function_tool, set_default_openai_api
 from scripted import ScriptedModel
 
 ORDERS = {"A-17": {"item": "kettle", "price": 42, "delivered": "broken"}}
-
-# the SDK sends traces to OpenAI
-set_tracing_disabled(True)
 
 
 @function_tool
@@ -37,10 +34,13 @@ def model() -> Model | str:
     match os.environ.get("AGENTHUB_EXAMPLE_MODEL", "scripted"):
         case "scripted":
             return ScriptedModel()
-        case "openai":
+        case "openai" | "openai-chat" as api:
+            if api == "openai-chat":
+                set_default_openai_api("chat_completions")
             return os.environ.get("OPENAI_MODEL", "gpt-4.1-mini")
         case other:
-            raise ValueError(f"AGENTHUB_EXAMPLE_MODEL is {other!r}: take scripted or openai")
+            choices = "scripted, openai or openai-chat"
+            raise ValueError(f"AGENTHUB_EXAMPLE_MODEL is {other!r}: take {choices}")
 
 
 refunds = Agent(
@@ -48,5 +48,7 @@ refunds = Agent(
     handoff_description="Handles refunds, and asks a person before it pays.",
     instructions="You are a refund clerk. Find the order, refund its price, and be brief.",
     model=model(),
+    # providers of chat completions report usage when they are asked to
+    model_settings=ModelSettings(include_usage=True),
     tools=[find_order, refund],
 )

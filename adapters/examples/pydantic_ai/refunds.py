@@ -1,8 +1,7 @@
 """A refund clerk in Pydantic AI: it looks an order up, and asks a person before it pays.
 
 Offline and without a key: the model is scripted. `AGENTHUB_EXAMPLE_MODEL=openai` takes a real one, with
-OPENAI_API_KEY, and OPENAI_BASE_URL for any provider that speaks the same; it needs
-`pydantic-ai-slim[openai]` in agenthub.toml's requirements.
+OPENAI_API_KEY, and OPENAI_BASE_URL for any provider that speaks the same.
 """
 
 from __future__ import annotations

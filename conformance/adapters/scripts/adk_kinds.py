@@ -7,6 +7,7 @@ import json
 import os
 from typing import Any
 
+import adk_teams as teams
 from google.adk import Workflow
 from google.adk.agents import LlmAgent, SequentialAgent
 from google.adk.apps import App
@@ -146,6 +147,70 @@ async def answered(name: str, make: Any, answer: Json) -> None:
     )
 
 
+async def tale(name: str, make: Any, *answers: Json) -> None:
+    """A turn as one line: its questions, what it said, and what was noted and used in each step."""
+    out, io = await step(make(), **said())
+    asked, noted, used, words = list[Any](), list[Any](), list[int](), list[Any]()
+    handoffs = list[Any]()
+    for answer in (*answers, None):
+        noted.append(notes())
+        os.truncate(os.environ[NOTES], 0)
+        used.append((out.usage or {}).get("total_tokens", 0))
+        words += told(out)
+        asked.append([[ask.kind, ask.prompt, ask.key] for ask in out.asks])
+        handoffs += [one["data"] for one in io.of("event") if one["event"] == "handoff"]
+        if answer is None:
+            break
+        if isinstance(answer, dict) and "says" in answer:
+            given: dict[str, Any] = said(answer["says"])
+        else:
+            given = {"kind": "answers", "answers": {ask.id: answer for ask in out.asks}}
+        out, io = await step(make(), out.state, **given)
+    line = {"of": name, "status": out.status, "asked": asked, "told": words, "used": used}
+    print(
+        json.dumps({**line, "output": out.output, "handoffs": handoffs, "notes": noted}), flush=True
+    )
+
+
+async def lost(name: str, make: Any) -> None:
+    """An answered pause that is lost behind its first save, and goes on elsewhere."""
+    paused, _ = await step(make(), **said())
+    _, io = await step(
+        make(), paused.state, kind="answers", answers={ask.id: True for ask in paused.asks}
+    )
+    os.truncate(os.environ[NOTES], 0)
+    saved = io.of("save")[0]
+    done, _ = await step(make(), saved["state"], kind="continue")
+    whole = [[m["name"], m["content"]] for m in saved["messages"]] + told(done)
+    print(
+        json.dumps({"of": name, "status": done.status, "told": whole, "notes": notes()}), flush=True
+    )
+    os.truncate(os.environ[NOTES], 0)
+
+
+class AtOnce(Recording):
+    """Each of two threads keeps nothing before the other one is about to."""
+
+    both = asyncio.Barrier(2)
+
+    async def keep(self, scope: tuple[str, ...], key: str, value: Json) -> None:
+        await self.both.wait()
+        await super().keep(scope, key, value)
+
+
+async def at_once() -> None:
+    """Two threads of a user, whose names no namespace could bear, that keep different things at once."""
+    kept: dict[str, Json] = {}
+    user = "ann@example.com/x"
+
+    async def one(thread: str, name: str, value: str) -> None:
+        given = Inbound(thread_id=thread, run_id="r", user_id=user, **said())
+        await ADAPTER.step(teams.keeper(name, value), None, given, AtOnce(kept=kept))
+
+    await asyncio.gather(one("t", "language", "Norwegian"), one("u", "size", "large"))
+    tell("two threads at once", kept=kept)
+
+
 async def main() -> None:
     spender = agent("spender", 'spend:{"amount": 9}', spend)
     approved = {"approved": True, "payload": {"limit": 5}}
@@ -176,6 +241,18 @@ async def main() -> None:
     keyed = LlmAgent(name="keyed", model=Scripted(model="chat"), output_key="answer")
     done, _ = await step(keyed, **said("Oslo"))
     tell("key", output=done.output, told=told(done))
+    await at_once()
+    await tale("row", teams.row, {"approved": False, "reason": "too much"})
+    await tale("sides", teams.sides, {"says": "stop"}, True)
+    await tale("nested", teams.nested, True)
+    await lost("nested lost", teams.nested)
+    await tale("loop", teams.loop, True)
+    await tale("desk", teams.desk, True, {"says": "again"})
+    await tale("orderer", teams.orderer, {"status": "arrived"})
+    await tale("app with a plugin", teams.app, True)
+    await tale("runner with a plugin", teams.runner, True)
+    await tale("form", teams.form, "large", "red")
+    await tale("fork", teams.fork, "large")
 
 
 if __name__ == "__main__":

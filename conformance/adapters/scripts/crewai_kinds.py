@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import crewai_teams as teams
 from crewai import Crew, Flow, Task
 from crewai.flow import human_feedback, listen, start
 from pydantic import BaseModel
@@ -99,6 +100,31 @@ async def talk(make: Any, text: str, *answers: Json, state: Json = None) -> Json
     return out.state
 
 
+async def tale(name: str, make: Any, text: str, *answers: Json) -> None:
+    """A turn as one line: its questions, what it said, and what was noted and used in each step."""
+    given: dict[str, Any] = {
+        "kind": "input",
+        "messages": [{"id": "u", "role": "user", "content": text}],
+    }
+    asked, noted, used, said = list[Any](), list[Any](), list[int](), list[Any]()
+    state: Json = None
+    left = list(answers)
+    while True:
+        inbound = Inbound(thread_id="t", run_id="r", **given)
+        out = await ADAPTER.step(make(), json.loads(json.dumps(state)), inbound, Recording())
+        noted.append(sorted(notes()))
+        clear()
+        used.append((out.usage or {}).get("total_tokens", 0))
+        said += [[m.get("name"), m["content"]] for m in out.messages if m["content"]]
+        asked += [[ask.kind, ask.prompt, ask.key] for ask in out.asks]
+        if out.status == "done" or not left:
+            break
+        answer, state = left.pop(0), out.state
+        given = {"kind": "answers", "answers": {ask.id: answer for ask in out.asks}}
+    line = {"of": name, "status": out.status, "asked": asked, "said": said}
+    print(json.dumps({**line, "notes": noted, "used": used}), file=sys.stderr)
+
+
 async def main() -> None:
     """All of it."""
     for obj in (crew(), Editor):
@@ -106,6 +132,17 @@ async def main() -> None:
     await talk(crew, "hello", "shorter", {"action": "accept"})
     state = await talk(lambda: Editor, "Oslo", "Ann", True)
     await talk(lambda: Editor, "Rome", "Bob", {"action": "decline"}, state=state)
+    await tale("hierarchy", teams.hierarchy, "an order", True)
+    await tale("line", teams.line, "a ball", "shorter", {"action": "accept"})
+    await tale("reviews", teams.reviewed, "it", "improve", True, True)
+    desk = lambda: teams.Desk  # noqa: E731  # a class is an agent, and no factory of one
+    await tale("refund", desk, "a refund", True, {"approved": True}, "DHL")
+    await tale("refused", desk, "a refund", True, {"approved": False})
+    await tale("question", desk, "hello", "Ann")
+    await tale("loop", lambda: teams.Counter, "go")
+    await tale("letter", lambda: teams.Letter, "go", {"approved": False, "reason": "revise"}, True)
+    await tale("flow in flow", lambda: teams.Office, "go", {"response": "Ann"}, True)
+    await tale("plain state", lambda: teams.Plain, "hello", True)
 
 
 asyncio.run(main())

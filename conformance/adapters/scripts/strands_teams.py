@@ -7,6 +7,7 @@ import json
 import os
 from typing import Any
 
+import strands_shapes as shapes
 from strands import Agent
 from strands.multiagent import GraphBuilder, Swarm
 
@@ -129,6 +130,33 @@ async def paused_and_approved(name: str, make: Any) -> None:
     )
 
 
+async def tale(name: str, make: Any, *answers: Json) -> None:
+    """A turn as one line: its questions, what it said, and what was noted and used in each step."""
+    out, _ = await step(make(), **said("go"))
+    asked, noted, used, words = list[Any](), list[Any](), list[int](), list[Any]()
+    error = None
+    for answer in (*answers, None):
+        noted.append(sorted(notes()))
+        os.truncate(os.environ[NOTES], 0)
+        used.append((out.usage or {}).get("total_tokens", 0))
+        words += told(out)
+        asked.append([[ask.kind, ask.prompt, ask.key] for ask in out.asks])
+        if answer is None:
+            break
+        given = {ask.id: answer for ask in out.asks}
+        try:
+            if isinstance(answer, dict) and "says" in answer:
+                out, _ = await step(make(), out.state, **said(str(answer["says"])))
+            else:
+                out, _ = await step(make(), out.state, kind="answers", answers=given)
+        except RuntimeError as failed:
+            error = str(failed)
+            noted.append(notes())
+            break
+    line = {"of": name, "status": out.status, "asked": asked, "told": words, "used": used}
+    print(json.dumps({**line, "error": error, "notes": noted}), flush=True)
+
+
 async def main() -> None:
     await paused_and_approved("graph", graph)
     await paused_and_approved("swarm", desk)
@@ -156,6 +184,11 @@ async def main() -> None:
         await step(swarm(agent("failing")), **said("go on"))
     except Exception as error:
         tell("swarm failing", error=str(error))
+    await tale("branches", shapes.branches, {"says": "stop"}, True)
+    await tale("loop", shapes.loop, True)
+    await tale("nested", shapes.nested, True, "Oslo")
+    await tale("gated", shapes.gated, True)
+    await tale("gate shut", shapes.gated, {"approved": False, "reason": "too late"})
 
 
 if __name__ == "__main__":

@@ -38,33 +38,39 @@ def run(config: Config, args: argparse.Namespace) -> int:
     del config
     if not QUICKSTART.exists():
         raise NotFound("the demo runs from a checkout of the repository; see the README")
-    return asyncio.run(_demo(args.port or _free_port()))
+    return asyncio.run(_demo(args.port or free_port()))
 
 
 async def _demo(port: int) -> int:
     async with hub(port) as (url, banner):
         say(banner)
         await drive(url)
-        if sys.stdout.isatty():
-            say(
-                "\nThe hub goes on serving; the command above prints client settings. Ctrl-C ends it."
-            )
-            stopped = asyncio.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-            await stopped.wait()
+        await stay()
     return 0
 
 
+async def stay() -> None:
+    """Leave the hub to whoever is watching."""
+    if not sys.stdout.isatty():
+        return
+    say("\nThe hub goes on serving; the command above prints client settings. Ctrl-C ends it.")
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
 @asynccontextmanager
-async def hub(port: int) -> AsyncGenerator[tuple[str, str]]:
-    """`agenthub dev` on the quick start, in a process of its own; its address and banner."""
+async def hub(
+    port: int, project: Path = QUICKSTART, *, start_seconds: float = START_SECONDS
+) -> AsyncGenerator[tuple[str, str]]:
+    """`agenthub dev` on a project, in a process of its own; its address and banner."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "agenthub_server",
         "dev",
-        str(QUICKSTART),
+        str(project),
         "--port",
         str(port),
         "--no-reload",
@@ -73,18 +79,18 @@ async def hub(port: int) -> AsyncGenerator[tuple[str, str]]:
         env=os.environ,
     )
     try:
-        yield f"http://127.0.0.1:{port}", await _banner(process)
+        yield f"http://127.0.0.1:{port}", await _banner(process, start_seconds)
     finally:
         if process.returncode is None:
             process.terminate()
         await process.wait()
 
 
-async def _banner(process: asyncio.subprocess.Process) -> str:
+async def _banner(process: asyncio.subprocess.Process, start_seconds: float) -> str:
     assert process.stdout is not None
     lines: list[str] = []
     try:
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(start_seconds):
             while line := (await process.stdout.readline()).decode():
                 lines.append(line)
                 if "Ctrl-C stops everything" in line:
@@ -176,7 +182,8 @@ def write(text: str) -> None:
     print(text, end="", flush=True)  # noqa: T201
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -45,14 +45,19 @@ def run(args: argparse.Namespace) -> int:
     folder: Path = args.name
     if folder.exists():
         raise Conflict(f"{folder} exists: choose another name, or remove it first")
-    example = _example(args.framework)
-    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    found = example(args.framework)
+    shutil.copytree(found, folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (folder / ".gitignore").write_text(IGNORED, "utf-8")
     print(f"{folder} has an agent of {args.framework}. Next:\n\n  cd {folder}\n  agenthub dev")  # noqa: T201  # the command's own output
     return 0
 
 
-def _example(framework: str) -> Path:
+def example(framework: str) -> Path:
+    """The folder of a framework's example.
+
+    Raises:
+        NotFound: this installation came without examples.
+    """
     for examples in (_CHECKOUT, _INSTALLED):
         found = examples / EXAMPLES[framework]
         if found.is_dir():
