@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from agenthub import tracing
 from agenthub.json import JsonObject
 
 
@@ -14,15 +15,16 @@ from agenthub.json import JsonObject
 def attached(trace: JsonObject | None) -> Generator[None]:
     """Run within the trace that a run was started in."""
     telemetry = _telemetry() if trace is not None else None
-    if telemetry is None:
-        yield
-        return
-    context, propagate = telemetry
-    token = context.attach(propagate.extract(trace))
-    try:
-        yield
-    finally:
-        context.detach(token)
+    with tracing.within(trace):
+        if telemetry is None:
+            yield
+            return
+        context, propagate = telemetry
+        token = context.attach(propagate.extract(trace))
+        try:
+            yield
+        finally:
+            context.detach(token)
 
 
 def _telemetry() -> tuple[Any, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
@@ -12,6 +12,7 @@ Json: TypeAlias = Any
 
 JsonObject: TypeAlias = dict[str, Any]
 
+EXACT_INTEGERS: Final = 2**53
 OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -29,6 +30,17 @@ def text(value: Json) -> str:
     """Encode to `str`, as the jsonb parameters of the driver want it; NUL, which jsonb cannot hold,
     becomes U+FFFD."""
     return without_nul(dumps(value).decode())
+
+
+def integral(value: Json) -> Json:
+    """A value whose numbers came as doubles, as protobuf's do: with those that are integers as integers."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < EXACT_INTEGERS else value
+    if isinstance(value, dict):
+        return {k: integral(v) for k, v in cast("JsonObject", value).items()}
+    if isinstance(value, list):
+        return [integral(item) for item in cast("list[Json]", value)]
+    return value
 
 
 def without_nul(encoded: str) -> str:

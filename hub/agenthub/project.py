@@ -23,8 +23,18 @@ from agenthub.declared import PassedOn, Webhooks
 from agenthub.environments import Environment, read_environments
 from agenthub.errors import Invalid, NotFound
 from agenthub.prompts import read_annotations, read_prompts
+from agenthub.remotes import Remote, read_remote
 
-AGENT_KEYS = {"path", "description", "environment", "task", "card", "annotations", "prompts"}
+AGENT_KEYS = {
+    "path",
+    "remote",
+    "description",
+    "environment",
+    "task",
+    "card",
+    "annotations",
+    "prompts",
+}
 EXTENDED_KEYS = {"description", "skills"}
 SKILL_KEYS = {"id", "name", "description", "tags", "examples", "input_modes", "output_modes"}
 TOP_KEYS = {"agents", "environments", "store", "http", "checkpointer", "webhooks"}
@@ -43,7 +53,8 @@ BUILD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSource:
-    """Where one agent's code is: `file` and the name of the object in it, or None for all in it."""
+    """Where one agent's code is: `file` and the name of the object in it, or None for all in it. One that
+    is `remote` has no code here."""
 
     file: str
     object: str | None
@@ -54,6 +65,7 @@ class AgentSource:
     card: Mapping[str, Any] = field(default_factory=dict[str, Any])
     annotations: Mapping[str, bool] = field(default_factory=dict[str, bool])
     prompts: tuple[Mapping[str, Any], ...] = ()
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,20 +156,21 @@ def _from_toml(file: Path) -> Project:
     sources: list[AgentSource] = []
     for name, agent in _table(body, "agents", file.name).items():
         where = f"[agents.{name}] in {file.name}"
-        if not isinstance(agent, dict) or "path" not in agent:
-            raise Invalid(f"{where} needs a path")
-        fields = cast("dict[str, Any]", agent)
+        fields = cast("dict[str, Any]", agent if isinstance(agent, dict) else {})
+        if not {"path", "remote"} & set(fields):
+            raise Invalid(f"{where} needs a path, or a remote")
         _only(fields, AGENT_KEYS, where)
         for key in ("description", "environment"):
             if not isinstance(fields.get(key, ""), str):
                 raise Invalid(f"{where}: {key} is a text")
         if fields.get("task", "optional") not in ("forbidden", "optional", "required"):
             raise Invalid(f"{where}: task is forbidden, optional or required")
-        path, object_ = _split(file.parent, str(fields["path"]), where)
+        path, object_, remote = _place(file.parent, fields, where)
         sources.append(
             AgentSource(
                 file=path,
                 object=object_,
+                remote=remote,
                 name=slug(name),
                 description=fields.get("description"),
                 environment=fields.get("environment", "default"),
@@ -243,6 +256,8 @@ def _card(agent: dict[str, Any], where: str) -> dict[str, Any]:
     ):
         raise Invalid(f"{where}: provider needs organization and url")
     _skills(card, where)
+    if card.get("reply", "task") not in ("task", "auto"):
+        raise Invalid(f"{where}: reply is task or auto")
     extended = _table(card, "extended", where)
     _only(extended, EXTENDED_KEYS, f"extended {where}")
     _texts(extended, f"extended {where}")
@@ -326,6 +341,17 @@ def _index(root: Path, store: Any, where: str) -> dict[str, Any] | None:
     if file.endswith(".py"):
         index["embed"] = f"{(root / file).resolve()}:{name}"
     return index
+
+
+def _place(
+    root: Path, agent: Mapping[str, Any], where: str
+) -> tuple[str, str | None, Remote | None]:
+    """Where an agent is: a file and the name in it, or somewhere else."""
+    if "remote" not in agent:
+        return *_split(root, str(agent["path"]), where), None
+    if "path" in agent:
+        raise Invalid(f"{where} has a path and a remote: it can be at one place only")
+    return "", None, read_remote(agent["remote"], where)
 
 
 def _split(root: Path, path: str, where: str) -> tuple[str, str]:

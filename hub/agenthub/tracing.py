@@ -7,7 +7,9 @@ of the agent are children of its caller's. Nothing here records spans.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from agenthub.json import JsonObject
@@ -29,3 +31,21 @@ def trace_of(said: Mapping[str, Any] | None) -> JsonObject | None:
     more = {name: said.get(name) for name in _MORE}
     kept = {n: v for n, v in more.items() if isinstance(v, str) and len(v) <= LONGEST}
     return {"traceparent": parent, **kept}
+
+
+_CURRENT: ContextVar[JsonObject | None] = ContextVar("agenthub_trace", default=None)
+
+
+@contextmanager
+def within(trace: JsonObject | None) -> Generator[None]:
+    """Let what happens in here belong to a trace."""
+    token = _CURRENT.set(trace)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def current() -> JsonObject | None:
+    """The trace of the run that executes here, for those whom it calls."""
+    return _CURRENT.get()

@@ -65,6 +65,11 @@ class Worker:
         self._suspects_due = 0.0
         self._leaving = False
 
+    def admit(self, agents: Iterable[str]) -> None:
+        """Take runs of further agents, too."""
+        self.agents += [agent for agent in agents if agent not in self.agents]
+        self._look.set()
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set, then drain: see `_drain`."""
         async with asyncio.TaskGroup() as group:
@@ -89,8 +94,8 @@ class Worker:
     # --- claiming -------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        topics = [work_topic(agent) for agent in self.agents]
         while True:
+            topics = [work_topic(agent) for agent in self.agents]
             # jitter: idle workers do not poll in step
             timeout = self.config.poll_seconds * spread(0.75, 1.25)
             await self.doorbell.wait(topics, timeout=timeout)
