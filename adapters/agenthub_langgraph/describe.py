@@ -40,7 +40,7 @@ def describe(
             drawing=_drawing(graph, inside=False),
             drawing_inside=_drawing(graph, inside=True),
             environment=environment,
-            code_version=code_version,
+            code_version=code_version or adapted.info.code_version,
         )
     function = entrypoint_function(graph)
     output_keys = graph.output_channels

@@ -23,10 +23,11 @@ from langgraph.graph.state import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.store.base import IndexConfig, TTLConfig
 
-from agenthub.adapting import Adapter
+from agenthub.adapting import Adapter, RemoteAdapter
 from agenthub.agents import AgentInfo, slug
 from agenthub.importing import module_of
 from agenthub.project import AgentSource, Project
+from agenthub.remotes import Remote
 from agenthub_langgraph import frameworks
 from agenthub_langgraph.describe import describe
 from agenthub_langgraph.driver import to_graph
@@ -37,6 +38,16 @@ log = logging.getLogger(__name__)
 AnyGraph = Pregel[Any, Any, Any, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """An agent that is elsewhere, and has to be asked what it is: see `remotes`."""
+
+    name: str
+    obj: Any
+    adapter: RemoteAdapter
+    source: AgentSource
+
+
 @dataclass(slots=True)
 class Discovered:
     """The agents of one environment, and why others did not load."""
@@ -44,6 +55,7 @@ class Discovered:
     graphs: dict[str, AnyGraph] = field(default_factory=dict[str, AnyGraph])
     infos: list[AgentInfo] = field(default_factory=list[AgentInfo])
     failures: dict[str, str] = field(default_factory=dict[str, str])
+    unasked: list[Unasked] = field(default_factory=list[Unasked])
     index: IndexConfig | None = None
     ttl: TTLConfig | None = None
 
@@ -58,28 +70,15 @@ def discover(project: Project, environment: str) -> Discovered:
     for source in project.of(environment):
         name = source.name or slug(Path(source.file).stem)
         try:
-            for agent, graph in _graphs(source):
-                if agent in found.graphs:
-                    clash = slug(f"{agent}-{Path(source.file).stem}")
-                    found.failures[clash] = f"another file has an agent {agent!r} too: rename one"
-                    continue
-                info = describe(
-                    agent,
-                    graph,
-                    description=source.description,
-                    environment=environment,
-                    code_version=_version(source.file),
-                )
-                found.graphs[agent] = graph
-                found.infos.append(
-                    replace(
-                        info,
-                        task=source.task,
-                        card=dict(source.card),
-                        annotations=dict(source.annotations),
-                        prompts=tuple(dict(prompt) for prompt in source.prompts),
-                    )
-                )
+            if source.remote is not None:
+                found.unasked.append(_remote(name, source, source.remote))
+                continue
+            for agent, member in _agents(source):
+                adapter = _adapter(member)
+                if isinstance(adapter, RemoteAdapter):
+                    found.unasked.append(Unasked(agent, member, adapter, source))
+                else:
+                    enter(found, agent, graph_of(member, name=agent), source, environment)
         except (Exception, SystemExit) as error:  # a script that ends by itself, too
             log.exception("agent %r cannot be loaded", name)
             hint = frameworks.missing(error) if isinstance(error, ImportError) else ""
@@ -87,7 +86,39 @@ def discover(project: Project, environment: str) -> Discovered:
     return found
 
 
-def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:
+def _remote(name: str, source: AgentSource, remote: Remote) -> Unasked:
+    adapter = frameworks.remote_adapter()
+    return Unasked(name, adapter.declared(remote), adapter, source)
+
+
+def enter(
+    found: Discovered, agent: str, graph: AnyGraph, source: AgentSource, environment: str
+) -> None:
+    """Add an agent to those that were found, under a name that none of them has."""
+    if agent in found.graphs:
+        clash = slug(f"{agent}-{Path(source.file).stem}")
+        found.failures[clash] = f"another file has an agent {agent!r} too: rename one"
+        return
+    info = describe(
+        agent,
+        graph,
+        description=source.description,
+        environment=environment,
+        code_version=_version(source.file),
+    )
+    found.graphs[agent] = graph
+    found.infos.append(
+        replace(
+            info,
+            task=source.task,
+            card={**info.card, **source.card},
+            annotations={**info.annotations, **source.annotations},
+            prompts=tuple(dict(prompt) for prompt in source.prompts),
+        )
+    )
+
+
+def _agents(source: AgentSource) -> Sequence[tuple[str, Any]]:
     module = module_of(source.file)
     if source.object is None:
         found = list(_members(module))
@@ -98,10 +129,10 @@ def _graphs(source: AgentSource) -> Sequence[tuple[str, AnyGraph]]:
     if found_object is None:
         raise LookupError(f"{source.file} has no {source.object!r}")
     name = source.name or slug(source.object)
-    return [(name, graph_of(found_object, name=name))]
+    return [(name, found_object)]
 
 
-def _members(module: ModuleType) -> Iterator[tuple[str, AnyGraph]]:
+def _members(module: ModuleType) -> Iterator[tuple[str, Any]]:
     # a graph that was imported from elsewhere is that module's agent, not this one's
     seen = {id(member) for member in _imported(module)}
     for name, member in vars(module).items():
@@ -109,7 +140,7 @@ def _members(module: ModuleType) -> Iterator[tuple[str, AnyGraph]]:
             continue
         if isinstance(member, Pregel) or frameworks.adapter_for(member) is not None:
             seen.add(id(member))  # pyright: ignore[reportUnknownArgumentType]
-            yield slug(name), graph_of(member, name=slug(name))
+            yield slug(name), member
 
 
 def _imported(module: ModuleType) -> Iterator[Any]:
@@ -176,4 +207,4 @@ def _adapter(obj: Any) -> Adapter | None:
 
 def _version(file: str) -> str:
     path = Path(file)
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.exists() else ""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else ""

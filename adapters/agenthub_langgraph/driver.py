@@ -26,12 +26,12 @@ from langgraph.types import interrupt
 from agenthub.adapting import Adapter, Inbound, Outcome
 from agenthub.agents import AgentInfo
 from agenthub.json import Json, JsonObject
+from agenthub.principal import ANONYMOUS
 from agenthub_langgraph.driver_io import LangGraphIo
 from agenthub_langgraph.driver_state import ASK, PAUSED, STEP, Progress, tools_of
 from agenthub_langgraph.messages import added, as_json, given, plain
 
 AnyGraph = Pregel[Any, Any, Any, Any]
-ANONYMOUS = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ def to_graph(obj: Any, adapter: Adapter, *, name: str, factory: bool = False) ->
         while True:
             out: JsonObject = await step(turn.n, turn.state, inbound, turn.said, turn.tools)
             turn.n, turn.state, turn.said = turn.n + 1, out["state"], out["said"]
+            # a turn is of whom it began with, whoever answers its questions; of old, steps did not say
+            turn.base["user_id"] = out.get("user", turn.base["user_id"])
             if out["status"] == "done":
                 break
             if out["status"] == "boundary":
@@ -111,7 +113,7 @@ def _begin(input: Any, before: JsonObject, config: RunnableConfig) -> tuple[Turn
     base: JsonObject = {
         "thread_id": str(at.get("thread_id", "")),
         "run_id": str(at.get("run_id") or config.get("run_id") or ""),
-        "user_id": str(at.get("langgraph_auth_user_id") or ANONYMOUS),
+        "user_id": str(at.get("langgraph_auth_user_id") or ANONYMOUS.subject),
     }
     fields = cast("JsonObject", input) if isinstance(input, dict) else {"messages": input}
     paused: JsonObject = fields.get(PAUSED) or {}
@@ -154,7 +156,8 @@ def _step_of(adapted: Adapted) -> Callable[..., Any]:
             out = await adapted.adapter.step(adapted.make(), state, Inbound(**inbound), io)
             io.count(out.usage)
         await progress.forget()
-        return _result(adapted, n, out, added(said, as_json([*io.said, *out.messages])))
+        whole = added(said, as_json([*io.said, *out.messages]))
+        return _result(adapted, n, out, whole, user=inbound["user_id"])
 
     return step
 
@@ -181,7 +184,9 @@ async def _answers(ask: Any, n: int, asks: Sequence[JsonObject]) -> dict[str, Js
     return {r["ask"]: r["answer"] for r in cast("list[JsonObject]", results)}
 
 
-def _result(adapted: Adapted, n: int, out: Outcome, said: list[JsonObject]) -> JsonObject:
+def _result(
+    adapted: Adapted, n: int, out: Outcome, said: list[JsonObject], *, user: str
+) -> JsonObject:
     """A step's result as JSON, which is what the checkpoint keeps."""
     result: JsonObject = {
         "kind": STEP,
@@ -190,6 +195,7 @@ def _result(adapted: Adapted, n: int, out: Outcome, said: list[JsonObject]) -> J
         "state": out.state,
         "asks": [asdict(ask) for ask in out.asks],
         "said": said,
+        "user": user,
         "output": out.output,
     }
     try:

@@ -20,18 +20,22 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_async_callback_manager_for_config
 from langgraph.store.base import BaseStore
 
+from agenthub import emit
 from agenthub.adapting import Message
 from agenthub.errors import Invalid
 from agenthub.ids import new_id
 from agenthub.json import Json, JsonObject, dumps
 from agenthub_langgraph.messages import plain, to_langchain, usage_of
+from agenthub_langgraph.store import HubStore
 from agenthub_langgraph.usage import Usage
+from agenthub_langgraph.voice import BEHIND
 
 log = logging.getLogger(__name__)
 
 WHOLE_MESSAGE = "__message__"
 KEPT = "agents"
 """Where the store has what agents keep: `("agents", NAME, *scope)`."""
+MOST_ELSEWHERE = 1000
 
 _Told: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -40,6 +44,8 @@ class Saver(Protocol):
     """Where a step's progress goes."""
 
     async def save(self, progress: JsonObject) -> None: ...
+
+    def cancelled(self) -> bool: ...
 
 
 class LangGraphIo:
@@ -68,6 +74,7 @@ class LangGraphIo:
         # of the attempt that was lost, and of this one, by message
         self._before: JsonObject = dict((lost or {}).get("usage") or {})
         self._counted: dict[str, dict[str, int]] = {}
+        self._saves: int = (lost or {}).get("saves") or 0
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[_Told | None] = asyncio.Queue()
         self._pump: asyncio.Task[None] | None = None
@@ -78,12 +85,17 @@ class LangGraphIo:
         for key, usage in self._before.items():
             self._count(key, usage)
         self._pump = asyncio.create_task(self._tell())
+        # what the step emits goes behind what it has said; what it said before it saved stays
+        self._behind = BEHIND.set(self._after_all)
+        if self._saves and (voice := emit.voice()) is not None:
+            voice.saved(self._saves)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         assert self._pump is not None
+        BEHIND.reset(self._behind)
         if kind is not None and issubclass(kind, asyncio.CancelledError):
             self._pump.cancel()
         # a turn of the loop lets in what other threads have said just now
@@ -122,12 +134,33 @@ class LangGraphIo:
         """See `agenthub.adapting.Io`."""
         said = [*self.said, *messages]
         usage = {**self._before, **self._counted}
-        await self.progress.save(plain({"state": state, "messages": said, "usage": usage}))
+        progress: JsonObject = {"state": state, "messages": said, "usage": usage}
+        if (voice := emit.voice()) is not None:
+            self._saves += 1
+            progress["saves"] = self._saves
+        await self.progress.save(plain(progress))
+        if voice is not None:
+            voice.saved(self._saves)
+
+    def cancelled(self) -> bool:
+        """See `agenthub.adapting.Io`."""
+        return self.progress.cancelled()
 
     async def recall(self, scope: tuple[str, ...], key: str) -> Json:
         """See `agenthub.adapting.Io`."""
         item = await self._kept().aget((KEPT, self.agent, *scope), key)
         return None if item is None else item.value.get("value")
+
+    async def recall_all(self, scope: tuple[str, ...]) -> Mapping[str, Json]:
+        """See `agenthub.adapting.Io`."""
+        store, namespace = self._kept(), (KEPT, self.agent, *scope)
+        found: Mapping[str, Mapping[str, Any]]
+        if isinstance(store, HubStore):
+            found = await store.under(namespace)
+        else:  # another server's, which has nothing better
+            items = await store.asearch(namespace, limit=MOST_ELSEWHERE)
+            found = {one.key: one.value for one in items if one.namespace == namespace}
+        return {key: item.get("value") for key, item in found.items()}
 
     async def keep(self, scope: tuple[str, ...], key: str, value: Json) -> None:
         """See `agenthub.adapting.Io`."""
@@ -158,6 +191,12 @@ class LangGraphIo:
         if self.store is None:
             raise Invalid("this hub has no store, so nothing can be kept beyond the thread")
         return self.store
+
+    def _after_all(self, do: Callable[[], object]) -> None:
+        async def told() -> None:
+            do()
+
+        self._put(told)
 
     def _put(self, told: _Told) -> None:
         try:

@@ -39,6 +39,10 @@ class Progress:
         self.step = str(uuid5(NAMESPACE_OID, f"{at.get('checkpoint_ns')}|{PROGRESS}"))
         self.saved = False
 
+    def cancelled(self) -> bool:
+        """See `agenthub.adapting.Io`."""
+        return self.saver is None or self.saver.cancelled()
+
     async def load(self) -> JsonObject | None:
         """What an attempt that was lost has saved of this very step."""
         if self.saver is None:

@@ -22,12 +22,14 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
 from langgraph.types import Command, StateSnapshot
 
-from agenthub import events
+from agenthub import emit, events
+from agenthub.emitted import REJECTED
 from agenthub.errors import LeaseLost
 from agenthub.ids import ASSISTANT_NAMESPACE, assistant_id
 from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject, loads
 from agenthub.ports import CheckpointStore, Claimed, Finish, LeaseWriter
+from agenthub.principal import ANONYMOUS
 from agenthub.recorder import Recorder
 from agenthub.threads import StepView
 from agenthub_langgraph import updates
@@ -41,12 +43,15 @@ from agenthub_langgraph.store import HubStore
 from agenthub_langgraph.tracing import attached
 from agenthub_langgraph.updates import goto_of, update_of
 from agenthub_langgraph.usage import Usage
+from agenthub_langgraph.voice import Speech, Spoken
 
 log = logging.getLogger(__name__)
 
 AnyGraph = Pregel[Any, Any, Any, Any]
 INTERRUPT = "__interrupt__"
 STREAMED = ["values", "updates", "messages", "custom", "checkpoints"]
+# `__pregel_…` steers LangGraph itself, and who is calling is not for the caller to say
+_NOT_ASKED = ("__", "langgraph_auth_")
 MESSAGE_CHARACTERS = 2000
 """An error's message is cut there: it goes to clients."""
 
@@ -72,12 +77,19 @@ class LangGraphEngine:
         checkpoints: CheckpointStore,
         writer: LeaseWriter,
         store: HubStore | None = None,
+        most_emitted_bytes: int = emit.MOST_BYTES,
     ) -> None:
         self.graphs = graphs
+        self.most_emitted_bytes = most_emitted_bytes
         self.checkpoints = checkpoints
         self.writer = writer
         self.store = store
         self.serdes = {name: _serde(graph) for name, graph in graphs.items()}
+
+    def admit(self, name: str, graph: AnyGraph) -> None:
+        """Take in an agent that was not there when the worker began."""
+        self.graphs = {**self.graphs, name: graph}
+        self.serdes[name] = _serde(graph)
 
     async def execute(self, claimed: Claimed, recorder: Recorder) -> Finish:
         """See `agenthub.attempt.Engine`."""
@@ -108,8 +120,12 @@ class LangGraphEngine:
             update["store"] = self.store.leased(claimed.lease, on_lost)
         perform = self._update if claimed.kind == "update" else self._run
         try:
-            with attached(claimed.request.trace):
-                return await perform(graph.copy(update=update), saver, claimed, recorder)
+            with (
+                attached(claimed.request.trace),
+                Speech(claimed, recorder, self.most_emitted_bytes) as speech,
+            ):
+                finish = await perform(graph.copy(update=update), saver, claimed, recorder)
+                return speech.settled(finish)
         except asyncio.CancelledError:
             if lost:
                 raise LeaseLost(claimed.lease) from None
@@ -124,6 +140,7 @@ class LangGraphEngine:
         if adapted_of(graph) is not None:
             config["configurable"] = {**config.get("configurable", {}), SAVER: saver}
         limit = asyncio.timeout(claimed.request.timeout_seconds)
+        saver.cancelled = lambda: recorder.cancelled or limit.expired()
         try:
             async with limit:
                 given = await _input(graph, saver, claimed, config)
@@ -175,9 +192,8 @@ class LangGraphEngine:
         recorded = events.RECORDED | set(request.modes)
         modes = [*STREAMED, *(m for m in request.modes if m not in (*STREAMED, EVENTS))]
         # the overloads follow the modes, which are only known at run time
-        astream = cast("Any", graph).astream
-        if EVENTS in request.modes:
-            astream = partial(astream_with_events, graph)
+        plain = cast("Any", graph).astream
+        astream = partial(astream_with_events, graph) if EVENTS in request.modes else plain
         driven = adapted_of(graph)
         stream = astream(
             given,
@@ -192,6 +208,10 @@ class LangGraphEngine:
         async with aclosing(stream) as parts:
             async for part in parts:
                 ns, mode, payload = part if request.subgraphs else ((), *part)
+                if mode == "custom" and isinstance(payload, Spoken):
+                    payload.record("|".join(ns))
+                    await recorder.room()
+                    continue
                 if driven is not None and (payload := shown(mode, payload, driven.name)) is None:
                     continue
                 if mode == "checkpoints":
@@ -273,11 +293,12 @@ def _config(claimed: Claimed) -> RunnableConfig:
     }
     asked: JsonObject = request.config.get("configurable") or {}
     configurable: JsonObject = {
-        # `__pregel_…` steers LangGraph itself and is none of a caller's business
-        **{k: v for k, v in asked.items() if not k.startswith("__")},
+        **{k: v for k, v in asked.items() if not k.startswith(_NOT_ASKED)},
         **ours,
         "checkpoint_ns": "",
     }
+    if claimed.subject != ANONYMOUS.subject:
+        configurable["langgraph_auth_user_id"] = claimed.subject
     if request.checkpoint_id is not None:
         configurable["checkpoint_id"] = request.checkpoint_id
     config: RunnableConfig = {
@@ -361,9 +382,10 @@ def _timed_out(claimed: Claimed, outcome: Outcome) -> Finish:
 
 def _failure(error: Exception, usage: JsonObject | None = None) -> Finish:
     message = str(error)[:MESSAGE_CHARACTERS] or type(error).__name__
-    return Finish(
-        status="error", error={"error": type(error).__name__, "message": message}, usage=usage
-    )
+    told: JsonObject = {"error": type(error).__name__, "message": message}
+    if isinstance(error, emit.Rejected):
+        told[REJECTED] = True
+    return Finish(status="error", error=told, usage=usage)
 
 
 # A static breakpoint stops a run with nothing to answer. So that every surface can go on from it, it

@@ -13,16 +13,22 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from agenthub.adapting import Adapter
-from agenthub.errors import Conflict
+from agenthub.adapting import Adapter, RemoteAdapter
+from agenthub.errors import Conflict, Invalid
 
 GROUP = "agenthub.adapters"
+REMOTE = "agenthub_remote"
 EXTRAS = {
     "agents": "openai-agents",
     "pydantic_ai": "pydantic-ai",
     "google.adk": "adk",
     "strands": "strands",
     "crewai": "crewai",
+    "a2a": "remote",
+    "mcp": "remote",
+    "mcp_types": "remote",
+    "httpx2": "remote",
+    "jwt": "remote",
 }
 """Frameworks that the hub has an adapter for, and the extra that installs what it takes."""
 SILENT = {
@@ -31,6 +37,7 @@ SILENT = {
     "CREWAI_DISABLE_VERSION_CHECK": "true",
     "CREWAI_TRACING_ENABLED": "false",
     "CREWAI_TESTING": "true",
+    "OPENAI_AGENTS_DISABLE_TRACING": "true",
 }
 """What keeps frameworks from calling home and from asking on the terminal. They read it when a project
 imports them, long before an adapter is looked for; what the environment says is left as it is."""
@@ -53,6 +60,19 @@ def adapter_for(obj: Any) -> Adapter | None:
         return None
     adapter = _loaded(plugin)
     return adapter if adapter.detect(obj) else None
+
+
+def remote_adapter() -> RemoteAdapter:
+    """Who speaks for the agents that a project declares to be elsewhere.
+
+    Raises:
+        Invalid: this installation does not have it.
+    """
+    plugin = claimant([REMOTE], _plugins())
+    adapter = None if plugin is None else _loaded(plugin)
+    if not isinstance(adapter, RemoteAdapter):
+        raise Invalid("remote agents need the package agenthub_remote, which is not installed")
+    return adapter
 
 
 def claimant(modules: Sequence[str], plugins: Sequence[EntryPoint]) -> EntryPoint | None:

@@ -283,6 +283,8 @@ class LeasedSaver(HubSaver):
         self.wait = wait
         self.on_lost = on_lost
         self.thread_id = thread_id
+        self.cancelled: Callable[[], bool] = lambda: True
+        """Whether the attempt, when it is stopped, is the run's last one."""
         self._empty = None if has_state else thread_id
         self._pending: set[asyncio.Future[Sequence[str]]] = set()
         # the newest checkpoint of each namespace, and views that came before their checkpoint

@@ -34,6 +34,8 @@ from agenthub.ports import Lease
 from agenthub_langgraph.embedding import Embedding
 from agenthub_langgraph.encode import encode
 
+PAGE = 500
+
 
 class HubStore(BaseStore):
     """The store of a tenant. With `index`, `agenthub_postgres.items.ensure_index` must have run."""
@@ -85,6 +87,20 @@ class HubStore(BaseStore):
         if puts:
             await self._put(list(puts.values()))
         return results
+
+    async def under(self, namespace: tuple[str, ...]) -> Mapping[str, Mapping[str, Any]]:
+        """All values of exactly this namespace, by key."""
+        refresh = (self.ttl_config or {}).get("refresh_on_read", True)
+        found: dict[str, Mapping[str, Any]] = {}
+        last = ""
+        while True:
+            page = await self.items.under(
+                self.tenant, namespace, after=last, limit=PAGE, refresh=refresh
+            )
+            found |= {item.key: item.value for item in page}
+            if len(page) < PAGE:
+                return found
+            last = page[-1].key
 
     async def _get(self, op: GetOp) -> Item | None:
         found = await self.items.get(self.tenant, op.namespace, op.key, refresh=op.refresh_ttl)

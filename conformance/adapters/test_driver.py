@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
 
-from agenthub.adapting import Ask, Inbound, Io, Outcome
+from agenthub import emit
+from agenthub.adapting import Ask, Inbound, Io, Outcome, label
 from agenthub.agents import AgentInfo
+from agenthub.emitted import folded
 from agenthub.errors import LeaseLost
+from agenthub.events import EMITTED, MESSAGES
+from agenthub.interrupts import sign_in_page
 from agenthub.json import Json
 from agenthub.runs import Run, RunRequest
+from agenthub_langgraph import store as store_module
 from agenthub_langgraph.driver import adapted_of, to_graph
 from agenthub_langgraph.store import HubStore
+from agenthub_postgres import items
 from agenthub_postgres.items import PostgresItems
 from testkit.agents import Stage
 from testkit.core import Core
@@ -257,12 +267,55 @@ async def test_a_step_that_is_lost_goes_on_from_what_it_saved_with_all_of_its_me
     assert run.usage == {"input_tokens": 2, "output_tokens": 2, "total_tokens": 4}
 
 
+async def test_what_a_step_emits_stands_behind_its_words_and_is_not_lost_with_what_it_saved(
+    core: Core,
+) -> None:
+    async def step(fake: Fake, state: Json, inbound: Inbound, io: Io) -> Outcome:
+        if inbound.kind == "input":
+            io.token("one ", "m1")
+            emit.artifact("kept; ", name="log", append=True)
+            await io.save({"half": 1})
+            emit.artifact("lost; ", name="log", append=True)
+            await asyncio.get_running_loop().create_future()
+        emit.artifact("said again; ", name="log", append=True)
+        return done()
+
+    hub, _ = stage(core, step)
+    run = await core.create(request=_request(ask_user("go")))
+    _, running = await hub.begin()
+
+    async def emitted() -> bool:
+        return sum(e.kind == EMITTED for e in await core.events(run.task_id)) == 2
+
+    await eventually(emitted)
+    await hub.crash(running)
+    events = await hub.events(await hub.attempt())
+    shown = [e.kind for e in events if e.kind in (MESSAGES, EMITTED)]
+    assert shown[:2] == [MESSAGES, EMITTED]
+    (log,) = folded(events).artifacts.values()
+    assert [part["text"] for part in log.parts] == ["kept; ", "said again; "]
+
+
+async def test_a_sign_in_that_a_foreign_agent_asks_for_is_known_as_one(core: Core) -> None:
+    async def step(fake: Fake, state: Json, inbound: Inbound, io: Io) -> Outcome:
+        page = {"url": "https://example.com/oauth"}
+        asked = Ask(id="a", kind="auth", prompt="Sign in.", payload=page)
+        return Outcome(status="paused", state=None, asks=[asked])
+
+    hub, _ = stage(core, step)
+    run = await hub.run(ask_user("go"))
+    (asked,) = run.interrupts
+    assert sign_in_page(asked.value) == "https://example.com/oauth"
+
+
 async def test_a_worker_that_lost_its_run_cannot_save(core: Core) -> None:
     lost: list[BaseException] = []
     go = asyncio.Event()
 
     async def step(fake: Fake, state: Json, inbound: Inbound, io: Io) -> Outcome:
-        await go.wait()
+        # whoever notices first stops it; it tries all the same
+        with suppress(asyncio.CancelledError):
+            await go.wait()
         try:
             await io.save({"half": 1})
         except BaseException as error:
@@ -274,6 +327,8 @@ async def test_a_worker_that_lost_its_run_cannot_save(core: Core) -> None:
     await core.create(request=_request(ask_user("go")))
     _, running = await hub.begin()
     await eventually(lambda: _begun(fake))
+    # what was written before the step must not be what finds out
+    await eventually(lambda: core.value("select count(*) > 0 from checkpoints"))
     await core.expire(hub.claims[-1].lease)
     await eventually(core.reap)
     await core.claim_one()
@@ -317,6 +372,72 @@ async def test_a_factory_makes_an_agent_for_every_step(core: Core) -> None:
     await hub.run(ask_user("two"), thread_id=first.thread_id)
     assert len(made) == 3
     assert adapted_of(graph) is not None
+
+
+async def test_a_step_knows_whose_run_it_is_whatever_the_caller_says(core: Core) -> None:
+    hub, fake = stage(core, counting)
+    config = {"configurable": {"langgraph_auth_user_id": "eve"}}
+    request = RunRequest(input=ask_user("go"), config=config)
+    for subject in ("ann@example.com", "anonymous"):
+        await core.create(subject=subject, request=request)
+        await hub.attempt()
+        assert fake.inbounds[-1][1].user_id == subject
+
+
+async def test_a_turn_is_of_whom_it_began_with_whoever_answers_its_questions(core: Core) -> None:
+    hub, fake = stage(core, two_asks)
+    await core.create(subject="ann", request=_request(ask_user("go")))
+    first = await hub.attempt()
+    answers = RunRequest(answers=dict.fromkeys((i.id for i in first.interrupts), "yes"))
+    await core.create(first.thread_id, kind="resume", subject="boss", request=answers)
+    await hub.attempt()
+    assert fake.kinds == ["input", "answers"]
+    assert [inbound.user_id for _, inbound in fake.inbounds] == ["ann", "ann"]
+
+
+async def test_all_that_is_kept_under_a_scope_is_recalled_without_what_is_beside_it(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recalled: list[Any] = []
+    monkeypatch.setattr(store_module, "PAGE", 2)
+
+    async def step(fake: Fake, state: Json, inbound: Inbound, io: Io) -> Outcome:
+        who = ("user", label("ann@example.com"))
+        recalled.append(dict(await io.recall_all(who)))
+        for key in ("one", "two", "three", "six"):
+            await io.keep(who, key, {"key": key})
+        await io.keep((*who, "deeper"), "four", 4)
+        await io.keep(("user", label("")), "five", 5)
+        await io.keep(who, "two", None)
+        recalled.append(dict(await io.recall_all(who)))
+        return done(said("kept"))
+
+    _, fake = stage(core, step)
+    # the hub's, and one that another server may have
+    for store in (HubStore(PostgresItems(core.db), core.tenant), InMemoryStore()):
+        update = {"store": store, "checkpointer": InMemorySaver()}
+        graph = to_graph(object(), fake, name="agent").copy(update)
+        await graph.ainvoke(ask_user("go"), {"configurable": {"thread_id": "1"}})
+    kept = {key: {"key": key} for key in ("one", "three", "six")}
+    assert recalled == [{}, kept] * 2
+
+
+async def test_to_recall_a_scope_reads_nothing_else_of_the_tenant_before_any_analyze(
+    core: Core,
+) -> None:
+    await core.value("alter table store_items set (autovacuum_enabled = false)")
+    fill = """insert into store_items (tenant_id, namespace, key, value)
+              select 'default', array['agents', n::text], 'k' || m, '{"value": 1}'
+                from generate_series(1, 200) n, generate_series(1, 20) m"""
+    await core.db.pool.execute(fill)
+    args = ("default", ["agents", "7"], "", 500, True)
+    plan = json.loads(await core.value(f"explain (format json) {items.UNDER}", *args))
+    read = [line for line in json.dumps(plan, indent=1).splitlines() if '"Index Name"' in line]
+    assert all("store_items_pkey" in line for line in read)
+    assert read
+    assert "Seq Scan" not in json.dumps(plan)
+    # in the order of the index: a page reads no more than it has
+    assert '"Sort"' not in json.dumps(plan[0]["Plan"]["Plans"][0])
 
 
 async def test_what_is_kept_outlives_the_thread_and_its_scope_is_its_own(core: Core) -> None:

@@ -15,10 +15,14 @@ import pytest
 from agenthub.agents import text_input
 from agenthub.errors import Conflict
 from agenthub.project import read_project
+from agenthub.runs import Run, RunRequest
 from agenthub_langgraph import frameworks
 from agenthub_langgraph.discovery import Discovered, discover
+from faults.cluster import HUB
 from testkit.agents import Stage
 from testkit.core import Core
+from testkit.processes import process
+from testkit.waiting import eventually
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"
 PETS = """
@@ -29,6 +33,20 @@ _hidden = parrot.Parrot("Hidden")
 
 def hatch():
     return parrot.Parrot("Chick")
+"""
+HEAVY = """
+import time
+from pathlib import Path
+
+from langgraph.func import entrypoint
+
+Path("importing").touch()
+while not Path("imported").exists():
+    time.sleep(0.01)
+
+@entrypoint()
+async def heavy(city: str) -> str:
+    return f"sunny in {city}"
 """
 DECLARED = """
 [agents.nest]
@@ -145,6 +163,30 @@ def test_looking_for_adapters_imports_neither_adapters_nor_frameworks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+async def test_a_worker_claims_nothing_before_it_has_imported_its_agents(
+    core: Core, tmp_path: Path
+) -> None:
+    # so that no run waits for a framework's import, of which CrewAI's takes five seconds
+    (tmp_path / "heavy.py").write_text(HEAVY, "utf-8")
+    run = await core.create(agent="heavy", request=RunRequest(input="Oslo"))
+    environ = {"DATABASE_URL": core.db.dsn, "AGENTHUB_POLL_SECONDS": "0.1"}
+    argv = [*HUB, "work", tmp_path]
+    importing = tmp_path / "importing"
+    async with process(argv, ready=importing.exists, cwd=tmp_path, env=environ) as worker:
+        # other replicas poll, and find it still there
+        assert (await core.run(run)).attempts == 0
+        assert "serves" not in worker.output()
+        (tmp_path / "imported").touch()
+        done = await eventually(lambda: _ended(core, run), within=30)
+    assert (done.status, done.attempts, done.output) == ("success", 1, "sunny in Oslo")
+
+
+async def _ended(core: Core, run: Run) -> Run | None:
+    found = await core.run(run)
+    return None if found.open else found
 
 
 def point(name: str, value: str) -> EntryPoint:

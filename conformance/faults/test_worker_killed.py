@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from a2a.types.a2a_pb2 import StreamResponse
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agenthub_postgres.payload import unpack
@@ -17,6 +18,14 @@ from protocols import a2a_client, mcp_client
 from testkit.waiting import eventually
 
 ALL = list(range(1, 11))
+
+
+def said_before(events: list[StreamResponse]) -> str:
+    """What the first event of a stream, the task as it stood, had of the artifact `log`."""
+    shown = [artifact for artifact in events[0].task.artifacts if artifact.name == "log"]
+    return "".join(part.text for artifact in shown for part in artifact.parts)
+
+
 # every run of the test has told that its fifth step began
 ALL_TOLD_STEP_5 = """
 select count(*) = (select count(*) from runs) from events
@@ -130,11 +139,16 @@ async def test_clients_on_every_surface_see_one_gap_free_stream_and_one_result(
     for events, task in ((sent, await sending), (subscribed, await subscribing)):
         assert clients.told(events) == a2a_client.text(task, "output") == said
         assert a2a_client.data(task)["done"] == ALL
+        # the step that was lost has added to it again, and replaced what it had added
+        (book,) = [artifact for artifact in task.artifacts if artifact.name == "log"]
+        assert "".join(part.text for part in book.parts) == said
+        assert a2a_client.streamed(events, book.artifact_id, said_before(events)) == said
         kinds = a2a_client.kinds(events)
         assert kinds[-2:] == ["result", "COMPLETED"]
         assert kinds.count("result") == kinds.count("COMPLETED") == 1
     for result, heard in (await modern, await handshake):
         assert not result.is_error
         assert result.structured_content["done"] == ALL
+        assert said in mcp_client.said(result)
         assert heard.numbers == sorted(set(heard.numbers))
     await hub.holds()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from agenthub_postgres.events import PostgresEventLog
-from protocols.a2a_client import PATIENCE_SECONDS, agent, kinds, streamed
+from protocols.a2a_client import PATIENCE_SECONDS, agent, data, kinds, streamed
 from protocols.a2a_raw import Raw
 from testkit.waiting import eventually
 
@@ -62,3 +62,24 @@ async def test_two_hundred_who_watch_a_task_cost_one_reader(
         assert streamed(seen, "output", text) == "before the gate behind the gate "
     # one that looks in a quiet moment looks for all
     assert reads <= 5
+
+
+@pytest.mark.parametrize("events", [0, 3000])
+async def test_a_task_is_read_by_what_it_shows_and_not_by_what_its_agent_did(
+    hub_url: str, events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = 0
+    read = PostgresEventLog.read
+
+    async def counted(self: PostgresEventLog, *args: Any, **how: Any) -> Any:
+        nonlocal got
+        found = await read(self, *args, **how)
+        got += len(found)
+        return found
+
+    async with agent(hub_url, "chatters") as chatters:
+        task = await chatters.send({"count": events})
+        monkeypatch.setattr(PostgresEventLog, "read", counted)
+        again = await chatters.get(task)
+    assert data(again) == {"said": events}
+    assert got <= 5

@@ -60,6 +60,12 @@ class Stored:
         self.stored, self.stored_run, self.events = task, run, log
         self.streams = self
         self.log = self
+        self.tail = self
+        self.told: list[UUID] = []
+
+    def publish(self, task_id: UUID, events: Sequence[Event]) -> None:
+        assert not events
+        self.told.append(task_id)
 
     async def task(self, who: Principal, task_id: UUID) -> Task:
         if self.stored is None:
@@ -171,12 +177,15 @@ async def test_a_task_that_was_ended_without_an_event_is_told_after_a_quiet_mome
     async with asyncio.timeout(5):
         (update,) = [u async for u in following(stored, slices, Live(INFO, TASK))]
     assert cast("Any", update).status.state == TaskState.TASK_STATE_CANCELED
+    assert stored.told == [TASK.task_id], "nobody else may have noticed"
 
 
 async def test_a_stream_of_a_deleted_task_closes(slices: Slices) -> None:
     slices.put()
     async with asyncio.timeout(5):
-        assert [u async for u in following(Stored(None), slices, Live(INFO, TASK))] == []
+        stored = Stored(None)
+        assert [u async for u in following(stored, slices, Live(INFO, TASK))] == []
+    assert stored.told == [TASK.task_id]
 
 
 async def test_a_quiet_moment_says_nothing_while_events_are_still_to_come(slices: Slices) -> None:

@@ -49,6 +49,7 @@ async def test_a_stream_is_the_task_then_its_text_then_its_result_and_its_end(hu
         assert events[-2].artifact_update.last_chunk
         assert generations(events) == sorted(generations(events))
         read = await story.get(events[0].task)
+    assert read.status.timestamp == events[-1].status_update.status.timestamp
     assert text(read, "output") == TOLD
     assert read.metadata[GENERATION] == generations(events)[-1]
     assert read.artifacts[-1] == events[-2].artifact_update.artifact

@@ -107,6 +107,8 @@ async def test_a_pause_is_answered_on_any_surface(hub_url: str, framework: str, 
                 assert "it gave paid 7" in mcp.said(answered)
         done = await over_a2a.get(task)
         assert a2a.state(done) == "COMPLETED"
+        # what a tool emits, wherever its framework runs it
+        assert [a.parts[0].text for a in done.artifacts if a.name == "tool pay"] == ["tool pay"]
         messages = a2a.data(done)["messages"]
         assert [m["type"] for m in messages] == ["human", "ai", "tool", "ai"]
         assert messages[-1]["content"] == "it gave paid 7"

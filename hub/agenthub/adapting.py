@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
+from urllib.parse import quote
 
 from agenthub.agents import AgentInfo
 from agenthub.json import Json, JsonObject
+from agenthub.remotes import Remote
 
 AskKind: TypeAlias = Literal["approval", "input", "auth", "feedback", "external"]
 Message: TypeAlias = JsonObject
@@ -42,7 +44,8 @@ class Inbound:
     then decides what becomes of its questions (`answers` has those that were answered already).
     `answers`: for all of the asks, by their ids; what declines is `{"action": "decline" | "cancel"}`, and
     `approval` reads what approves. `continue`: an earlier attempt at this step saved
-    `state` before it was lost, or the step before ended at a boundary.
+    `state` before it was lost, or the step before ended at a boundary. `user_id` is who began the turn,
+    whoever answers its questions.
     """
 
     kind: Literal["input", "answers", "continue"]
@@ -98,12 +101,22 @@ class Io(Protocol):
         if the run belongs to another."""
         ...
 
+    def cancelled(self) -> bool:
+        """Whether a step that is being cancelled is over for good: its run was cancelled, or its time is
+        up. Otherwise its worker leaves, and another goes on with what was saved."""
+        ...
+
     async def recall(self, scope: tuple[str, ...], key: str) -> Json:
         """What was kept, or None. Kept values outlive the thread: the state of a user, an artifact."""
         ...
 
+    async def recall_all(self, scope: tuple[str, ...]) -> Mapping[str, Json]:
+        """All that was kept under a scope, by key. What threads write side by side belongs under keys of its
+        own: a value that is read, changed and kept may lose what another thread has kept meanwhile."""
+        ...
+
     async def keep(self, scope: tuple[str, ...], key: str, value: Json) -> None:
-        """Keep a value under a scope such as `("user", user_id)`; None removes it."""
+        """Keep a value under a scope such as `("user", label(user_id))`; None removes it."""
         ...
 
 
@@ -127,6 +140,25 @@ class Adapter(Protocol):
         fresh one where a factory was named. Cancellation stops the framework's work; errors of the agent
         are raised."""
         ...
+
+
+@runtime_checkable
+class RemoteAdapter(Adapter, Protocol):
+    """An adapter of agents that are elsewhere, and have to be asked what they are."""
+
+    def declared(self, remote: Remote) -> Any:
+        """The agent of a declaration."""
+        ...
+
+    async def ask(self, obj: Any) -> Sequence[tuple[str, Any]]:
+        """Ask an agent what it is, so that it can be described: itself, or those that it turns out to be,
+        each with what is added to its name. An error says why it is not available; it is asked again."""
+        ...
+
+
+def label(text: str) -> str:
+    """Any text as a part of a scope, which has no periods and is not empty."""
+    return quote(text, safe="@:+ ").replace(".", "%2E") or "%"
 
 
 _YES = frozenset({"yes", "y", "true", "ok", "okay", "approve", "approved", "accept", "allow"})

@@ -20,7 +20,7 @@ TaskSupport: TypeAlias = Literal["forbidden", "optional", "required"]
 CARD_KEYS = frozenset(
     {
         "skills", "examples", "input_modes", "output_modes",
-        "provider", "icon_url", "documentation_url", "version", "extended",
+        "provider", "icon_url", "documentation_url", "version", "extended", "reply",
     }
 )  # fmt: skip
 ANNOTATION_KEYS = frozenset({"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"})
@@ -31,10 +31,11 @@ class AgentInfo:
     """A deployed agent. Schemas are JSON Schema 2020-12; `output_keys` are the state keys that
     make up its output, or None when the whole value is the output. `drawing_inside` shows the insides
     of subgraphs, too; `subgraphs` maps their namespaces to their schemas. `card` is what the declaration
-    says for directories, with the keys of `CARD_KEYS`, and `annotations` how the agent behaves, with the
-    keys of `ANNOTATION_KEYS`. `prompts` are texts for users to begin with: `{"name", "text", "title",
-    "description", "arguments": [{"name", "title", "description", "required"}]}`, with the arguments in
-    braces in the text."""
+    says for directories, with the keys of `CARD_KEYS` (`reply`: whether A2A clients are answered with a
+    `task`, or with a message where the agent gives one first, `auto`), and `annotations` how the agent
+    behaves, with the keys of `ANNOTATION_KEYS`. `prompts` are texts for users to begin with: `{"name",
+    "text", "title", "description", "arguments": [{"name", "title", "description", "required"}]}`, with the
+    arguments in braces in the text."""
 
     name: str
     description: str

@@ -15,6 +15,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from agenthub import events
 from agenthub.clock import Clock
+from agenthub.emitted import is_rejection
 from agenthub.errors import LeaseLost
 from agenthub.events import Event
 from agenthub.json import JsonObject
@@ -78,6 +79,7 @@ class Attempt:
         if self._stop is None or why == "lost":
             first = self._stop is None
             self._stop = why
+            self.recorder.cancelled = why in ("interrupt", "rollback")
             if self._work is not None and first:
                 self._work.cancel()
                 loop = asyncio.get_running_loop()
@@ -162,7 +164,8 @@ class Attempt:
                     return await self._give_back()
                 case _:
                     return []
-        if finish.error is not None and finish.status in ("error", "timeout"):
+        retriable = finish.status in ("error", "timeout") and not is_rejection(finish.error)
+        if finish.error is not None and retriable:
             pause = pause_before(self.claimed.request.retry, self.claimed.retries)
             if pause is not None:
                 await self._try_again(pause, finish.error)

@@ -25,6 +25,9 @@ MESSAGES: Final = "messages"
 """`[message_chunk, metadata]`: a delta, in LangChain's JSON shape."""
 CUSTOM: Final = "custom"
 CHECKPOINTS: Final = "checkpoints"
+EMITTED: Final = "emitted"
+"""What the agent said beside its result (`emit`): `{"name": "artifact" | "message", "payload": {"parts",
+"step", …}}`, recorded for every run, in the shape in which `custom` events have a name. See `emitted`."""
 
 RECORDED: Final = frozenset({MESSAGES, CUSTOM, UPDATES})
 """Recorded for every run; the last `values` is recorded too, other modes when the creator asks."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final, cast
 
 from agenthub.errors import Invalid, UnknownInterrupt
 from agenthub.json import Json, JsonObject
+
+AUTH: Final = "auth"
+"""The `kind` of a question that asks its user to sign in (`emit.authorization`, `adapting.Ask`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,21 @@ class Interrupt:
     def public(self) -> JsonObject:
         """As clients see it: `{"id", "value", "response_schema"}`."""
         return {"id": self.id, "value": self.value, "response_schema": self.response_schema}
+
+
+def asks_to_sign_in(value: Json) -> bool:
+    """Whether a question wants its user to sign in: `{"kind": "auth", "prompt", "payload": {"url", …}}`."""
+    if not isinstance(value, dict):
+        return False
+    asked = cast("JsonObject", value)
+    return asked.get("kind") == AUTH and isinstance(asked.get("prompt"), str)
+
+
+def sign_in_page(value: Json) -> str | None:
+    """Where to sign in, if the question says it with an address of the web."""
+    payload: Json = cast("JsonObject", value).get("payload") if asks_to_sign_in(value) else None
+    url: Json = cast("JsonObject", payload).get("url") if isinstance(payload, dict) else None
+    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else None
 
 
 def to_rows(interrupts: Iterable[Interrupt]) -> JsonObject:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from agenthub.clock import Clock
-from agenthub.events import CUSTOM, MESSAGES, Event
+from agenthub.events import CUSTOM, EMITTED, MESSAGES, Event
 from agenthub.ports import Claimed, LeaseWriter
 
 MOST_WAITING = 10_000
@@ -21,7 +21,7 @@ TURN_EVERY = 32
 """Events after which the agent's task steps back once."""
 TURNS_TO_SEND = 3
 """Rounds of the event loop from an emitted event to bytes on the database's socket."""
-URGENT = frozenset({CUSTOM, MESSAGES})
+URGENT = frozenset({CUSTOM, EMITTED, MESSAGES})
 """What a person watches arriving."""
 
 
@@ -35,6 +35,8 @@ class Recorder:
         self.writer = writer
         self.clock = clock
         self.slice_seconds = slice_seconds
+        self.cancelled = False
+        """Someone wants the run to end; it does not go on elsewhere."""
         self._seq = claimed.last_seq
         self._waiting: list[Event] = []
         self._arrived = asyncio.Event()

@@ -29,6 +29,11 @@ def parser() -> argparse.ArgumentParser:
     dev.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     dev.add_argument("--port", type=int, help="port to listen on (default 2024)")
     dev.add_argument("--no-reload", action="store_true", help="do not restart workers on changes")
+    dev.add_argument(
+        "--conformance",
+        action="store_true",
+        help="serve the agent of the A2A suites, too, and call webhooks on this machine",
+    )
     _stop_with_stdin(dev)
 
     serve = commands.add_parser("serve", help="run a server: MCP, A2A and REST; no agent code")
@@ -53,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("webhook-secret", help="print what receivers verify webhooks with")
     demo = commands.add_parser("demo", help="start the quick start and drive it over all protocols")
     demo.add_argument("--port", type=int, help="port to listen on (default: a free one)")
+    demo.add_argument(
+        "--framework",
+        action="append",
+        metavar="NAME=PYTHON",
+        help="instead, the example of a framework by its environment's interpreter; may be repeated",
+    )
     with suppress(ImportError):  # a worker's environment has no tables, and no need of them
         from agenthub_server.cli import conformance, mcp, remote
 
@@ -136,9 +147,9 @@ def _run(args: argparse.Namespace) -> int:
 
             return conformance.run(config, args)
         case _:
-            from agenthub_server.cli import demo
+            from agenthub_server.cli import demo, demo_frameworks
 
-            return demo.run(config, args)
+            return demo_frameworks.run(args) if args.framework else demo.run(config, args)
 
 
 if __name__ == "__main__":

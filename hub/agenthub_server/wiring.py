@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -164,12 +165,14 @@ async def open_hub(config: Config, project: Project | None = None) -> AsyncGener
 @asynccontextmanager
 async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worker]:
     """A worker for one environment's agents, published and ready to `run`."""
+    from agenthub_langgraph import remotes
     from agenthub_langgraph.engine import LangGraphEngine
     from agenthub_langgraph.store import HubStore
 
     dsn = await require_database(config)
     if found.index is not None:
         await ensure_index(dsn, found.index.get("dims", 0))
+    await remotes.ask(found, config.environment)
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_database(dsn, least=2, most=8))
         # renewals never queue behind anything: a connection of their own
@@ -177,15 +180,17 @@ async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worke
         wakeups = await stack.enter_async_context(open_wakeups(config))
         writer = GroupWriter(db, wakeups.tail)
         worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        engine = LangGraphEngine(
+            found.graphs,
+            checkpoints=PostgresCheckpoints(db),
+            writer=writer,
+            store=HubStore(PostgresItems(db), DEFAULT_TENANT, index=found.index, ttl=found.ttl),
+            most_emitted_bytes=config.max_body_bytes,
+        )
         worker = Worker(
             worker_id=worker_id,
             agents=list(found.graphs),
-            engine=LangGraphEngine(
-                found.graphs,
-                checkpoints=PostgresCheckpoints(db),
-                writer=writer,
-                store=HubStore(PostgresItems(db), DEFAULT_TENANT, index=found.index, ttl=found.ttl),
-            ),
+            engine=engine,
             queue=PostgresQueue(db, DEFAULT_TENANT),
             renewals=PostgresQueue(reserved, DEFAULT_TENANT),
             writer=writer,
@@ -195,6 +200,15 @@ async def open_worker(config: Config, found: Discovered) -> AsyncGenerator[Worke
         )
         await stack.enter_async_context(in_background(*wakeups.loops, writer.run))
         await publish(db, wakeups.tail, worker_id, config.environment, found)
+
+        async def admit() -> None:
+            for name, graph in found.graphs.items():
+                engine.admit(name, graph)
+            worker.admit(found.graphs)
+            await publish(db, wakeups.tail, worker_id, config.environment, found)
+
+        asking = partial(remotes.keep_asking, found, config.environment, admit)
+        await stack.enter_async_context(in_background(asking))
         yield worker
 
 

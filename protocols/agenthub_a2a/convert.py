@@ -19,14 +19,16 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from agenthub.agents import AgentInfo, text_input
+from agenthub.emitted import Artifact as Emitted
+from agenthub.emitted import Emissions, is_rejection
 from agenthub.errors import Invalid
 from agenthub.events import content_text
-from agenthub.interrupts import Interrupt
-from agenthub.json import Json, JsonObject, text
-from agenthub.runs import Run, Task, TaskStatus
+from agenthub.interrupts import Interrupt, asks_to_sign_in
+from agenthub.json import Json, JsonObject, integral, text
+from agenthub.runs import Run, RunRequest, Task, TaskStatus
 from agenthub_a2a.card import GENERATION
 from agenthub_a2a.files import chat_input, has_files
-from agenthub_a2a.parts import data_part, text_part, texts_and_data
+from agenthub_a2a.parts import data_part, part_of, text_part, texts_and_data
 from agenthub_a2a.questions import question_parts
 
 OUTPUT: Final = "output"
@@ -40,6 +42,8 @@ STATES: Final[dict[TaskStatus, TaskState]] = {
     "failed": TaskState.TASK_STATE_FAILED,
     "canceled": TaskState.TASK_STATE_CANCELED,
 }
+
+ASKING: Final = frozenset({TaskState.TASK_STATE_INPUT_REQUIRED, TaskState.TASK_STATE_AUTH_REQUIRED})
 
 
 def first_input(info: AgentInfo, message: Message) -> Json:
@@ -67,19 +71,47 @@ def origin_of(message: Message) -> JsonObject:
     return {"protocol": "a2a", "message": MessageToDict(message)}
 
 
+def request_of(message: Message) -> RunRequest:
+    """A request without an input, whose agent finds the message that it answers in its `configurable`: the
+    id as `a2a_message_id`, and the metadata, if there are any, as `a2a_message_metadata`."""
+    told: JsonObject = {"a2a_message_id": message.message_id}
+    if message.metadata:
+        told["a2a_message_metadata"] = integral(MessageToDict(message.metadata))
+    return RunRequest(config={"configurable": told})
+
+
 def state_of(task: Task) -> TaskState:
     """The A2A state; SUBMITTED until the first attempt of the first run."""
     if task.status == "working" and len(task.runs) == 1 and task.runs[0].attempts == 0:
         return TaskState.TASK_STATE_SUBMITTED
     if task.status == "input_required" and not task.interrupts:
         return TaskState.TASK_STATE_WORKING  # answered between the two reads that make a Task
-    return STATES[task.status]
+    return state_after(task.status, [i.value for i in task.interrupts], task.runs[-1].error)
+
+
+def state_after(
+    status: TaskStatus, questions: Sequence[Json], error: JsonObject | None
+) -> TaskState:
+    """The A2A state of a task whose latest run ended with these open questions, or this error."""
+    if status == "input_required" and all(asks_to_sign_in(value) for value in questions):
+        return TaskState.TASK_STATE_AUTH_REQUIRED
+    if status == "failed" and is_rejection(error):
+        return TaskState.TASK_STATE_REJECTED
+    return STATES[status]
 
 
 def to_a2a_task(
-    info: AgentInfo, task: Task, *, output: str = "", artifacts: bool = True, generation: int = 0
+    info: AgentInfo,
+    task: Task,
+    *,
+    output: str = "",
+    emitted: Emissions | None = None,
+    artifacts: bool = True,
+    generation: int = 0,
+    at: datetime | None = None,
 ) -> A2ATask:
-    """A task as A2A shows it; `output` is the text streamed so far, `generation` its last event."""
+    """A task as A2A shows it; `output` is the text streamed so far, `generation` its last event, `emitted`
+    what the agent said beside its result, and `at` when it came to its state, if an event says so."""
     latest = task.runs[-1]
     converted = A2ATask(
         id=str(task.task_id),
@@ -88,9 +120,10 @@ def to_a2a_task(
             task,
             latest.run_id,
             state_of(task),
-            at=task.updated_at,
+            at=at or task.updated_at,
             interrupts=task.interrupts,
             error=latest.error if task.status == "failed" else None,
+            said=emitted.message if emitted else None,
         ),
         history=_history(task),
         metadata={GENERATION: generation} if generation else None,
@@ -98,6 +131,10 @@ def to_a2a_task(
     if artifacts:
         if output:
             converted.artifacts.append(output_artifact(output))
+        if emitted:
+            converted.artifacts.extend(
+                emitted_artifact(one, one.parts) for one in emitted.artifacts.values()
+            )
         if task.status == "completed" and (result := result_artifact(info, latest.output)):
             converted.artifacts.append(result)
     return converted
@@ -111,15 +148,40 @@ def status_of(
     at: datetime | None = None,
     interrupts: Sequence[Interrupt] = (),
     error: JsonObject | None = None,
+    said: Sequence[JsonObject] | None = None,
 ) -> A2AStatus:
-    """A status with its message: the open questions, or why it failed."""
+    """A status with its message: the open questions, why it failed or was rejected, or, of a task that is
+    completed, the message that the agent gave."""
     status = A2AStatus(state=state, timestamp=_timestamp(at or datetime.now(UTC)))
-    if state == TaskState.TASK_STATE_INPUT_REQUIRED:
+    if state in ASKING:
         status.message.CopyFrom(_agent_message(task, run_id, question_parts(interrupts)))
-    elif state == TaskState.TASK_STATE_FAILED:
-        said = str((error or {}).get("message") or "the agent failed")
-        status.message.CopyFrom(_agent_message(task, run_id, [text_part(said)]))
+    elif state in (TaskState.TASK_STATE_FAILED, TaskState.TASK_STATE_REJECTED):
+        why = str((error or {}).get("message") or "the agent failed")
+        status.message.CopyFrom(_agent_message(task, run_id, [text_part(why)]))
+    elif state == TaskState.TASK_STATE_COMPLETED and said:
+        status.message.CopyFrom(_agent_message(task, run_id, [part_of(block) for block in said]))
     return status
+
+
+def direct_message(task: Task, run_id: UUID, said: Sequence[JsonObject]) -> Message:
+    """What the agent answers with instead of a task; only its context goes on."""
+    return Message(
+        message_id=f"{run_id}-message",
+        role=Role.ROLE_AGENT,
+        context_id=str(task.thread_id),
+        parts=[part_of(block) for block in said],
+    )
+
+
+def emitted_artifact(emitted: Emitted, parts: Sequence[JsonObject]) -> Artifact:
+    """An artifact of the agent's own, with these parts of it."""
+    return Artifact(
+        artifact_id=emitted.id,
+        name=emitted.name or "",
+        description=emitted.description or "",
+        parts=[part_of(block) for block in parts],
+        metadata=emitted.metadata or None,
+    )
 
 
 def output_artifact(said: str) -> Artifact:

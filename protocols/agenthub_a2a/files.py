@@ -7,23 +7,18 @@ user's message, in the shape of LangChain's standard ones, and is stored with it
 
 from __future__ import annotations
 
-import base64
-import mimetypes
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from typing import cast
-from urllib.parse import urlsplit
 
 from a2a.types.a2a_pb2 import Message, Part
 from a2a.utils.errors import ContentTypeNotSupportedError
 
 from agenthub.agents import AgentInfo, resolved
+from agenthub.blocks import file_block
 from agenthub.errors import Invalid
 from agenthub.json import Json, JsonObject, text
 from agenthub_a2a.parts import MODES, from_value
-
-KINDS = ("image", "audio", "video")
-UNKNOWN = "application/octet-stream"
 
 
 def has_files(message: Message) -> bool:
@@ -71,20 +66,18 @@ def _block(part: Part, modes: list[str]) -> JsonObject | None:
 
 
 def _file(part: Part, modes: list[str]) -> JsonObject:
-    guessed, _ = mimetypes.guess_type(part.filename or urlsplit(part.url).path)
-    media = (part.media_type or guessed or UNKNOWN).lower()
+    at = part.WhichOneof("content") == "url"
+    if at and not part.url.startswith(("https://", "http://")):
+        raise Invalid(f"a file's url begins with https:// or http://, not {part.url[:40]!r}")
+    block = file_block(
+        content=None if at else part.raw,
+        url=part.url if at else None,
+        media_type=part.media_type.lower() or None,
+        filename=part.filename or None,
+    )
+    media: str = block["mime_type"]
     if not any(fnmatch(media, mode) for mode in modes):
         raise ContentTypeNotSupportedError(
             f"files of {media} are not accepted; this agent takes {', '.join(modes)}"
         )
-    kind = media.partition("/")[0]
-    block: JsonObject = {"type": kind if kind in KINDS else "file", "mime_type": media}
-    if part.WhichOneof("content") == "raw":
-        block["base64"] = base64.b64encode(part.raw).decode()
-    elif part.url.startswith(("https://", "http://")):
-        block["url"] = part.url
-    else:
-        raise Invalid(f"a file's url begins with https:// or http://, not {part.url[:40]!r}")
-    if part.filename:
-        block["filename"] = part.filename
     return block

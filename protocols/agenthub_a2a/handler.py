@@ -32,12 +32,16 @@ from agenthub_a2a.follow import (
     SETTLED,
     TERMINAL,
     Slices,
+    behind,
+    onwards,
     opened,
+    rests,
     resumed,
     settled,
     updates,
 )
 from agenthub_a2a.listing import list_tasks
+from agenthub_a2a.live import Live
 from agenthub_a2a.numbering import position
 from agenthub_a2a.signatures import CardSigner
 from agenthub_a2a.submit import own_task, submit
@@ -59,16 +63,18 @@ class Operations(RequestHandler):
 
     async def on_message_send(
         self, params: pb.SendMessageRequest, context: ServerCallContext
-    ) -> pb.Task:
+    ) -> pb.Task | pb.Message:
         with translated(params):
             call = self._admitted(params, context)
             told = await self._told(call, params)
             task, run = await submit(self.hub, call, params.message, told)
             live = await opened(self.hub, call.info, task)
+            live.takes_reply = _takes_reply(call, params)
             if not params.configuration.return_immediately and task.status not in SETTLED:
                 task = await settled(self.hub, call.who, live, run, self._events(task, run))
-            converted = to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
-            return apply_history_length(converted, params.configuration)
+            if live.takes_reply and live.reply is not None:
+                return live.reply
+            return apply_history_length(_shown(live, task), params.configuration)
 
     async def on_message_send_stream(
         self, params: pb.SendMessageRequest, context: ServerCallContext
@@ -78,14 +84,19 @@ class Operations(RequestHandler):
             told = await self._told(call, params)
             task, run = await submit(self.hub, call, params.message, told)
             live = await opened(self.hub, call.info, task)
-            snapshot = to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
-            yield apply_history_length(snapshot, params.configuration)
-            if task.status in SETTLED:
+            live.takes_reply = _takes_reply(call, params)
+            if live.takes_reply and live.reply is not None:
+                yield live.reply
                 return
-            following = updates(self.hub, call.who, live, self._events(task, run), until=SETTLED)
-            async with aclosing(following):
-                async for update in following:
-                    yield update
+            snapshot = apply_history_length(_shown(live, task), params.configuration)
+            if rests(live, SETTLED):
+                yield snapshot
+                return
+            slices = onwards(self.hub, live, self._events(task, run))
+            following = updates(self.hub, call.who, live, slices, until=SETTLED)
+            async with aclosing(behind(snapshot, live, following)) as told_of:
+                async for event in told_of:
+                    yield event
 
     async def on_subscribe_to_task(
         self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
@@ -103,7 +114,7 @@ class Operations(RequestHandler):
                     f"task {params.id!r} has already ended: {task.status}; read it with GetTask"
                 )
             live = await opened(self.hub, call.info, task)
-            yield to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
+            yield _shown(live, task)
             slices = self.hub.follow_task(task)
             following = updates(self.hub, call.who, live, slices, until=TERMINAL)
             async with aclosing(following):
@@ -210,10 +221,28 @@ class Operations(RequestHandler):
         return await push.read(self.hub, call, params.configuration.task_push_notification_config)
 
     async def _shown(self, call: Call, task: Task) -> pb.Task:
-        live = await opened(self.hub, call.info, task)
-        return to_a2a_task(call.info, task, output=live.text, generation=task.last_seq)
+        return _shown(await opened(self.hub, call.info, task), task)
 
     def _events(self, task: Task, run: Run) -> Slices:
         """The events of a run that the task, as it stands, does not include yet."""
         new = run.status == "pending" and not run.attempts
         return self.hub.follow_run(run, after=None if new else task.last_seq)
+
+
+def _shown(live: Live, task: Task) -> pb.Task:
+    return to_a2a_task(
+        live.info,
+        task,
+        output=live.text,
+        emitted=live.emitted,
+        generation=task.last_seq,
+        # the instant that streams told, and not when it was committed
+        at=live.at,
+    )
+
+
+def _takes_reply(call: Call, params: pb.SendMessageRequest) -> bool:
+    """Whether a message may be answered by a message: its agent does so, and there is no task yet."""
+    return call.info.card.get("reply") == "auto" and not (
+        params.message.task_id or params.configuration.return_immediately
+    )

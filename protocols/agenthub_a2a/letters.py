@@ -24,7 +24,7 @@ from agenthub.ports import EventLog, RunStore
 from agenthub.pushes import PushConfig, PushConfigs, read_order_key
 from agenthub.runs import Task, task_status
 from agenthub_a2a.convert import to_a2a_task
-from agenthub_a2a.live import Live
+from agenthub_a2a.live import MARKS, SHOWN, Live
 
 TOKEN: Final = "x-a2a-notification-token"  # noqa: S105  # the header's name
 PAGE: Final = 1000
@@ -70,6 +70,7 @@ class TaskLetters:
             live.info,
             task,
             output=live.text,
+            emitted=live.emitted,
             artifacts=info is not None,
             generation=live.seq or task.runs[-1].after_seq,
         )
@@ -79,7 +80,9 @@ class TaskLetters:
     async def _fold(self, live: Live, task: Task, delivery: Delivery) -> None:
         """Read what was said, up to the end that is told."""
         while True:
-            page = await self.log.read(task.tenant, task.task_id, after=live.seq, limit=PAGE)
+            page = await self.log.read(
+                task.tenant, task.task_id, after=live.seq, limit=PAGE, kinds=SHOWN, bare=MARKS
+            )
             for event in page:
                 live.absorb(event)
                 if (

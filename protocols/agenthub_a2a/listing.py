@@ -23,6 +23,7 @@ from a2a.utils.task import (
 )
 
 from agenthub.agents import AgentInfo
+from agenthub.emitted import emits
 from agenthub.errors import Invalid
 from agenthub.principal import Principal
 from agenthub.runs import Task, TaskStatus
@@ -31,6 +32,12 @@ from agenthub_a2a.convert import STATES, state_of, to_a2a_task
 from agenthub_a2a.follow import opened
 
 WHOLE_LOG: Final = 2**62
+KINDS: Final[dict[TaskState, TaskStatus]] = {
+    TaskState.TASK_STATE_SUBMITTED: "working",
+    TaskState.TASK_STATE_AUTH_REQUIRED: "input_required",
+    TaskState.TASK_STATE_REJECTED: "failed",
+}
+"""States that are a status of ours under some condition."""
 Place = tuple[datetime, UUID]
 
 
@@ -54,10 +61,14 @@ async def list_tasks(
     tasks, total = await _matching(hub, who, info, params, before=before, count=size + 1)
     response = ListTasksResponse(page_size=size, total_size=total)
     for task in tasks[:size]:
-        output = ""
-        if params.include_artifacts:
-            output = (await opened(hub, info, task, until=WHOLE_LOG)).text
-        converted = to_a2a_task(info, task, output=output, artifacts=params.include_artifacts)
+        output, emitted = "", None
+        # a message that the agent gave is part of the status, and stands in the log alone
+        if params.include_artifacts or (task.status == "completed" and emits(task.runs[-1:])):
+            live = await opened(hub, info, task, until=WHOLE_LOG)
+            output, emitted = live.text, live.emitted
+        converted = to_a2a_task(
+            info, task, output=output, emitted=emitted, artifacts=params.include_artifacts
+        )
         response.tasks.append(apply_history_length(converted, params))
     if len(tasks) > size:
         response.next_page_token = _token(tasks[size - 1])
@@ -96,7 +107,7 @@ async def _matching(
             before=before,
             limit=count,
         )
-        # SUBMITTED and WORKING are one status of ours
+        # a status of ours is several states
         found += [t for t in page if not params.status or state_of(t) == params.status]
         if len(found) >= count or len(page) < count:
             return found[:count], total
@@ -107,8 +118,8 @@ def _statuses(state: TaskState) -> list[TaskStatus] | None:
     """Our statuses for a filter; None when no task of ours is ever in that state."""
     if state == TaskState.TASK_STATE_UNSPECIFIED:
         return []
-    if state == TaskState.TASK_STATE_SUBMITTED:
-        return ["working"]
+    if state in KINDS:
+        return [KINDS[state]]
     return [status for status, shown in STATES.items() if shown == state] or None
 
 

@@ -9,31 +9,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
-from a2a.types.a2a_pb2 import TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent
+from a2a.types.a2a_pb2 import Message, TaskArtifactUpdateEvent, TaskState, TaskStatusUpdateEvent
 from a2a.types.a2a_pb2 import TaskStatus as A2AStatus
 
 from agenthub.agents import AgentInfo
-from agenthub.events import ENDED, STARTED, UPDATES, VALUES, Event, text_delta
+from agenthub.emitted import Change, Emissions
+from agenthub.events import EMITTED, ENDED, MESSAGES, STARTED, UPDATES, VALUES, Event, text_delta
 from agenthub.interrupts import Interrupt
 from agenthub.json import JsonObject, loads
 from agenthub.runs import Task, TaskStatus, task_status
 from agenthub_a2a.card import GENERATION
-from agenthub_a2a.convert import STATES, output_artifact, result_artifact, status_of, to_a2a_task
+from agenthub_a2a.convert import (
+    STATES,
+    direct_message,
+    emitted_artifact,
+    output_artifact,
+    result_artifact,
+    state_after,
+    state_of,
+    status_of,
+    to_a2a_task,
+)
 
-Update: TypeAlias = TaskStatusUpdateEvent | TaskArtifactUpdateEvent
+MARKS: Final = frozenset({UPDATES})
+"""Kinds of events that say by being there what `Live` wants to know."""
+SHOWN: Final = frozenset({STARTED, ENDED, MESSAGES, EMITTED, *MARKS})
+"""Kinds of events that a task is made of; its result stands in its runs."""
+
+Update: TypeAlias = TaskStatusUpdateEvent | TaskArtifactUpdateEvent | Message
 
 
 class Live:
-    """Where a task stands after the events read so far. `unsent` is text that no update has told."""
+    """Where a task stands after the events read so far. `unsent` is text that no update has told, `reply`
+    the message that the agent began its answer with, and `emitted` all that it said beside its result."""
 
     def __init__(self, info: AgentInfo, task: Task) -> None:
         self.info = info
         self.task = task
         self.seq = 0
         self.status: TaskStatus = "working"
+        self.state = STATES[self.status]
+        self.emitted = Emissions()
+        self.reply: Message | None = None
+        self.at: datetime | None = None
+        """When `state` came to be, if an event has told it."""
+        self.takes_reply = False
+        """Whether its reader wants `reply` in place of the task."""
         self.run_id: UUID | None = None
         self.values: bytes | None = None
         self.unsent = ""
@@ -42,6 +66,7 @@ class Live:
         self._partial = ""
         self._replace = True
         self._text_seq = 0
+        self._change: Change | None = None
 
     @property
     def text(self) -> str:
@@ -52,15 +77,22 @@ class Live:
         """Take an event in."""
         self.seq = event.seq
         if event.kind == STARTED:
-            self._begin(event.run_id)
+            self.emitted.absorb(event)
+            self._begin(event)
         elif event.kind == UPDATES:
             self._finished += self._partial
             self._partial = ""
         elif event.kind == VALUES and not event.ns:
             self.values = event.data
+        elif event.kind == EMITTED:
+            self._emit(event)
         elif event.kind == ENDED:
             body = event.json()
-            self.status = task_status(body["status"], tuple(body.get("interrupts") or ()))
+            questions = tuple(body.get("interrupts") or ())
+            self.status = task_status(body["status"], questions)
+            values = [question["value"] for question in questions]
+            self.state = state_after(self.status, values, body.get("error"))
+            self.at = at_of(event)
         elif delta := text_delta(event):
             self._partial += delta
             self.unsent += delta
@@ -70,10 +102,12 @@ class Live:
         """Take an event in and say what a client must hear now; text waits in `unsent`."""
         starts = event.kind == STARTED and event.run_id != self.run_id
         told: list[Update] = []
-        if event.kind in (STARTED, ENDED, UPDATES):
+        if event.kind in (STARTED, ENDED, UPDATES, EMITTED):
             told += self.flush()
         self.absorb(event)
-        if starts:
+        if event.kind == EMITTED:
+            told += self._emitted(event)
+        elif starts:
             told.append(self._status(event, TaskState.TASK_STATE_WORKING))
         elif event.kind == ENDED:
             told += self._end(event)
@@ -89,7 +123,7 @@ class Live:
         return TaskStatusUpdateEvent(
             task_id=str(self.task.task_id),
             context_id=str(self.task.thread_id),
-            status=A2AStatus(state=STATES[self.status]),
+            status=A2AStatus(state=self.state),
             metadata={GENERATION: self.seq},
         )
 
@@ -106,19 +140,44 @@ class Live:
 
     def overtaken(self, task: Task) -> Update:
         """The status of a task that changed without an event, as it was read."""
-        self.status = task.status
+        self.stands(task)
         return TaskStatusUpdateEvent(
             task_id=str(task.task_id),
             context_id=str(task.thread_id),
             status=to_a2a_task(self.info, task, artifacts=False).status,
         )
 
-    def _begin(self, run_id: UUID) -> None:
-        if run_id != self.run_id:
-            self.run_id, self.values, self.status = run_id, None, "working"
+    def stands(self, task: Task) -> None:
+        """Take over the status of the task as it was read."""
+        if self.state != state_of(task):
+            self.at = None
+        self.status, self.state = task.status, state_of(task)
+
+    def _begin(self, event: Event) -> None:
+        if event.run_id != self.run_id:
+            self.run_id, self.values, self.at = event.run_id, None, at_of(event)
+            self.status, self.state = "working", STATES["working"]
             self._before, self._finished = self.text, ""
         self._partial = ""
         self._replace = True
+
+    def _emit(self, event: Event) -> None:
+        first = not (self.emitted or self.text)
+        self._change = self.emitted.absorb(event)
+        said = self.emitted.message if self.emitted.direct else None
+        if first and said is not None and event.run_id == self.task.task_id:
+            self.reply = direct_message(self.task, event.run_id, said)
+
+    def _emitted(self, event: Event) -> list[Update]:
+        if self.takes_reply and self.reply is not None:
+            return [self.reply]
+        if self._change is None:
+            return []  # a message is told with the end that it belongs to
+        artifact, parts, append = self._change
+        update = self._artifact(event.seq)
+        update.artifact.CopyFrom(emitted_artifact(artifact, parts))
+        update.append, update.last_chunk = append, artifact.last
+        return [update]
 
     def _end(self, event: Event) -> list[Update]:
         body: JsonObject = event.json()
@@ -133,12 +192,13 @@ class Live:
         told.append(
             self._status(
                 event,
-                STATES[self.status],
+                self.state,
                 interrupts=tuple(
                     Interrupt(i["id"], i["value"], i.get("response_schema"))
                     for i in body.get("interrupts") or ()
                 ),
                 error=body.get("error"),
+                said=self.emitted.message,
             )
         )
         return told
@@ -150,6 +210,7 @@ class Live:
         *,
         interrupts: Sequence[Interrupt] = (),
         error: JsonObject | None = None,
+        said: Sequence[JsonObject] | None = None,
     ) -> TaskStatusUpdateEvent:
         return TaskStatusUpdateEvent(
             task_id=str(self.task.task_id),
@@ -161,6 +222,7 @@ class Live:
                 at=at_of(event),
                 interrupts=interrupts,
                 error=error,
+                said=said,
             ),
             metadata={GENERATION: event.seq},
         )

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from agenthub.json import JsonObject, loads
 from agenthub_a2a.card import GENERATION
+from agenthub_a2a.convert import RESULT
 
 Sent: TypeAlias = "dict[str, str] | ServerSentEvent"
 DIGITS: Final = 18
@@ -62,7 +63,7 @@ def _generation(said: JsonObject) -> int | None:
     body: JsonObject = said.get("result") or said
     kind = next((k for k in ("task", "statusUpdate", "artifactUpdate") if k in body), None)
     update: JsonObject = body if kind is None else body[kind]
-    if update.get("lastChunk"):
+    if update.get("artifact", {}).get("artifactId") == RESULT:
         return None
     metadata: JsonObject = update.get("metadata") or {}
     return int(metadata[GENERATION]) if GENERATION in metadata else None

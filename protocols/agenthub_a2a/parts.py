@@ -6,20 +6,23 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
-from typing import Final, cast
+from typing import Final
 
 from a2a.types.a2a_pb2 import Part
 from a2a.utils.errors import ContentTypeNotSupportedError
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.struct_pb2 import Value
 
-from agenthub.json import Json, JsonObject
+from agenthub.json import Json, JsonObject, integral, text
 
 TEXT: Final = "text/plain"
 JSON: Final = "application/json"
 MODES: Final = (TEXT, JSON)
-EXACT_INTEGERS: Final = 2**53
+DEEPEST: Final = 60
+"""Messages that a value may be deep: two for each of its levels, which are three in binary, where parsers
+take a hundred, and a data part is some of them down."""
 
 
 def text_part(text: str) -> Part:
@@ -28,13 +31,31 @@ def text_part(text: str) -> Part:
 
 
 def data_part(value: Json) -> Part:
-    """A part of JSON."""
-    return Part(data=ParseDict(value, Value()), media_type=JSON)
+    """A part of JSON; as text where it is nested deeper than clients can read it."""
+    try:
+        data = ParseDict(value, Value(), max_recursion_depth=DEEPEST)
+    except ParseError:
+        return Part(text=text(value), media_type=JSON)
+    return Part(data=data, media_type=JSON)
+
+
+def part_of(block: JsonObject) -> Part:
+    """A content block that an agent emitted (`agenthub.emitted.Artifact`)."""
+    if block["type"] == "text":
+        return text_part(block["text"])
+    if block["type"] == "data":
+        return data_part(block["data"])
+    part = Part(media_type=block["mime_type"], filename=block.get("filename") or "")
+    if "url" in block:
+        part.url = block["url"]
+    else:
+        part.raw = base64.b64decode(block["base64"])
+    return part
 
 
 def from_value(value: Value) -> Json:
     """The JSON of a data part, with integers as integers."""
-    return _integral(MessageToDict(value))
+    return integral(MessageToDict(value))
 
 
 def texts_and_data(parts: Iterable[Part]) -> tuple[list[str], list[Json]]:
@@ -58,13 +79,3 @@ def texts_and_data(parts: Iterable[Part]) -> tuple[list[str], list[Json]]:
             case _:
                 pass
     return texts, data
-
-
-def _integral(value: Json) -> Json:
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < EXACT_INTEGERS else value
-    if isinstance(value, dict):
-        return {k: _integral(v) for k, v in cast("JsonObject", value).items()}
-    if isinstance(value, list):
-        return [_integral(item) for item in cast("list[Json]", value)]
-    return value

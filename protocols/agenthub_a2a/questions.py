@@ -16,7 +16,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from agenthub.errors import Invalid
-from agenthub.interrupts import Interrupt, unknown
+from agenthub.interrupts import Interrupt, sign_in_page, unknown
 from agenthub.json import Json, JsonObject, dumps, text
 from agenthub_a2a.parts import data_part, text_part, texts_and_data
 
@@ -118,6 +118,8 @@ def _readable(value: Json) -> str:
         return value
     if isinstance(value, dict):
         asked = cast("JsonObject", value)
+        if (page := sign_in_page(asked)) is not None:
+            return f"{asked['prompt']}\n{page}"
         for key in ("question", "message", "prompt", "description"):
             if isinstance(asked.get(key), str):
                 return asked[key]

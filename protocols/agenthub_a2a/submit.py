@@ -16,10 +16,10 @@ from a2a.utils.errors import UnsupportedOperationError
 
 from agenthub.errors import Invalid, NotFound
 from agenthub.pushes import PushConfig
-from agenthub.runs import Run, RunRequest, Task
+from agenthub.runs import Run, Task
 from agenthub.service import Hub, Start, Submission
 from agenthub_a2a.call import Call
-from agenthub_a2a.convert import first_input, origin_of
+from agenthub_a2a.convert import first_input, origin_of, request_of
 from agenthub_a2a.follow import TERMINAL
 from agenthub_a2a.questions import answers
 
@@ -34,7 +34,7 @@ async def submit(
         return await _answer(hub, call, message, push)
     start = Start(
         agent=call.info.name,
-        request=RunRequest(input=first_input(call.info, message)),
+        request=replace(request_of(message), input=first_input(call.info, message)),
         thread_id=_context_id(message.context_id) if message.context_id else None,
         make_thread=True,
         # one open task per context: an input behind it could discard a question unseen
@@ -72,8 +72,13 @@ async def _answer(
         )
     answer = answers(message, task.interrupts)
     origin = origin_of(message)
-    run = await hub.resume_task(
-        call.who, task.task_id, answer, origin=origin, how=Submission(push=push)
+    run = await hub.resume(
+        call.who,
+        task.thread_id,
+        answer,
+        request=request_of(message),
+        origin=origin,
+        how=Submission(push=push),
     )
     return (
         replace(

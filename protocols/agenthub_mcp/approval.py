@@ -1,8 +1,9 @@
 """Approvals: questions that are answered on a page of the hub, and not through the client.
 
-A question goes there when its answer is not for the client to see (`{"sensitive": true}`), when no form of
-the protocol could hold it, or when the client knows no other way. The link is sealed: it names the question
-and the user, for whom alone it is good, and it ends with the time that a question may lie with a client.
+A question goes there when its answer is not for the client to see (`{"sensitive": true}`, or a sign-in), when
+no form of the protocol could hold it, or when the client knows no other way. The link is sealed: it names the
+question and the user, for whom alone it is good, and it ends with the time that a question may lie with a
+client.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from uuid import UUID
 from mcp.server.request_state import AESGCMRequestStateCodec, InvalidRequestState
 
 from agenthub.errors import NotFound
-from agenthub.interrupts import Interrupt
+from agenthub.interrupts import Interrupt, asks_to_sign_in
 from agenthub.json import JsonObject, dumps, loads
 from agenthub.principal import Principal
 from agenthub_mcp.caller import Caller
@@ -100,9 +101,10 @@ def by_page(question: Interrupt, modes: frozenset[str]) -> bool:
 
 
 def is_sensitive(question: Interrupt) -> bool:
-    """Whether the agent says that the answer is not for the client to see."""
+    """Whether the agent says that the answer is not for the client to see, or wants its user to sign in."""
     value = question.value
-    return isinstance(value, dict) and cast("JsonObject", value).get(SENSITIVE) is True
+    told = isinstance(value, dict) and cast("JsonObject", value).get(SENSITIVE) is True
+    return told or asks_to_sign_in(value)
 
 
 def _no_such_link() -> NotFound:

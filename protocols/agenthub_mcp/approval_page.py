@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from agenthub.errors import Conflict, HubError, Invalid, NotFound
-from agenthub.interrupts import Interrupt
+from agenthub.interrupts import Interrupt, sign_in_page
 from agenthub.runs import Task
 from agenthub.service import Hub
 from agenthub_mcp import elicit
@@ -144,6 +144,11 @@ def _ask(
     task: Task, question: Interrupt, given: Mapping[str, list[str]], wrong: str | None
 ) -> Response:
     said = escape(elicit.in_words(question.value))
+    where = sign_in_page(question.value)
+    if where is not None:
+        # a page of somebody else's, in a tab of its own: the answer is given here, afterwards
+        there = escape(where)
+        said += f'\n<a href="{there}" target="_blank" rel="noopener noreferrer">Open {there}</a>'
     problem = "" if wrong is None else f'<p class="wrong" role="alert">{escape(wrong)}</p>'
     # without an action the form goes to where it came from, token and all
     form = (

@@ -22,6 +22,7 @@ from agenthub_mcp.caller import Caller
 from agenthub_mcp.calls import ORIGIN, Calls, Outcome
 from agenthub_mcp.elicit import checked
 from agenthub_mcp.replies import CANCEL_RUN, RESUME_RUN, RUN_STATUS
+from agenthub_mcp.said import said_by
 from agenthub_mcp.schemas import problems, validator
 from agenthub_mcp.tools import object_schema
 
@@ -102,7 +103,8 @@ class BuiltIn:
             with suppress(Conflict):  # it may end by itself meanwhile
                 await self.hub.cancel_task(caller.who, task.task_id)
             task = await self.hub.task(caller.who, task.task_id)
-        return replies.status(self.calls.tools.of(task.agent), task)
+        emitted = await said_by(self.hub, task.runs if task.status == "completed" else ())
+        return replies.status(self.calls.tools.of(task.agent), task, emitted)
 
     async def _task(self, caller: Caller, given: str) -> Task:
         run = await self.hub.run(caller.who, parse_id(given, "task_id"))
@@ -126,7 +128,7 @@ class BuiltIn:
             how=Submission(idempotency_key=caller.key),
         )
         # The task may be another client's: losing this connection is no reason to end it.
-        return await self.calls.follow(caller, run, disconnect_cancels=False)
+        return await self.calls.follow(caller, run, before=task.runs, disconnect_cancels=False)
 
 
 def _answers(task: Task, arguments: JsonObject) -> dict[str, Json]:

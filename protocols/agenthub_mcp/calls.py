@@ -9,7 +9,7 @@ its connection, leaves the run alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -30,6 +30,7 @@ from agenthub_mcp.background import Background
 from agenthub_mcp.caller import Caller
 from agenthub_mcp.convert import meta_of, to_input
 from agenthub_mcp.progress import Progress, reporting
+from agenthub_mcp.said import Heard
 from agenthub_mcp.standing import new_task, open_questions, result_of
 from agenthub_mcp.tools import AgentTool, Toolbox
 from agenthub_mcp.watch import task_changes
@@ -106,12 +107,13 @@ class Calls:
         """The task that the run began, or its result when that is there at once."""
         if tool.info.task == "optional":
             try:
-                ended = await self._ended(caller, run, None, within=QUICK_SECONDS)
+                heard = Heard(run)
+                ended = await self._ended(caller, run, heard, None, within=QUICK_SECONDS)
             except asyncio.CancelledError:
                 self._taken_back(caller, run, disconnect_cancels=True)
                 raise
             if ended is not None and not ended.interrupts:
-                return self._result(caller, ended)
+                return await self._result(caller, ended, heard)
         return {"resultType": "task", **new_task(run), "_meta": meta_of(run)}
 
     async def begun(self, caller: Caller) -> Run | None:
@@ -140,12 +142,13 @@ class Calls:
         of it.
         """
         task = await self.hub.task(caller.who, task_id)
-        run = task.runs[-1]
+        run, before = task.runs[-1], task.runs[:-1]
         if task.interrupts:
             read_ = elicit.read(task.interrupts, responses, self.approvals.links(caller, task_id))
             if read_.answers:
-                run = await self._resume(caller, task_id, read_.answers)
+                run, before = await self._resume(caller, task_id, read_.answers), task.runs
             if read_.elsewhere:
+                before = None
                 try:
                     async with asyncio.timeout(self.soft_deadline_seconds or None):
                         run = await self._answered(caller, task_id, read_.elsewhere)
@@ -153,18 +156,21 @@ class Calls:
                     pass  # nobody has been on the page yet
             elif not read_.answers:
                 return self._question(caller, run, read_.problems)
-        return await self.follow(caller, run, disconnect_cancels=disconnect_cancels)
+        return await self.follow(caller, run, before=before, disconnect_cancels=disconnect_cancels)
 
     async def follow(
         self,
         caller: Caller,
         run: Run,
         *,
+        before: Sequence[Run] | None = None,
         disconnect_cancels: bool,
         responses: Mapping[str, BaseModel] | None = None,
         deadline: bool = True,
     ) -> Outcome:
-        """Follow a run, and the runs that answer its questions, to something worth telling."""
+        """Follow a run, and the runs that answer its questions, to something worth telling. `before` are
+        the task's runs before it, where they are known."""
+        heard = Heard(run, before)
         unread = dict(responses or {})
         try:
             async with reporting(caller) as progress:
@@ -173,12 +179,12 @@ class Calls:
                     ended = (
                         run
                         if not run.open
-                        else await self._ended(caller, run, progress, within=within)
+                        else await self._ended(caller, run, heard, progress, within=within)
                     )
                     if ended is None:
                         return replies.still_working(run)
                     if ended.status != "success" or not ended.interrupts:
-                        return self._result(caller, ended)
+                        return await self._result(caller, ended, heard)
                     link = self.approvals.links(caller, run.task_id)
                     read_ = elicit.read(ended.interrupts, unread, link)
                     unread = {}
@@ -220,7 +226,7 @@ class Calls:
         return (await self.hub.task(caller.who, task_id)).runs[-1]
 
     async def _ended(
-        self, caller: Caller, run: Run, progress: Progress | None, *, within: float
+        self, caller: Caller, run: Run, heard: Heard, progress: Progress | None, *, within: float
     ) -> Run | None:
         """The run as it ended, from its events alone; None when that takes longer (0: for ever)."""
         values: bytes | None = None
@@ -231,6 +237,7 @@ class Calls:
             ):
                 async for slice_ in slices:
                     for event in slice_:
+                        heard.emissions.absorb(event)
                         if event.kind == VALUES and not event.ns:
                             values = event.data
                         elif event.kind == ENDED:
@@ -239,6 +246,7 @@ class Calls:
                             progress.saw(event)
         except TimeoutError:
             return None
+        heard.whole = False
         return await self.hub.run(caller.who, run.run_id)
 
     async def _resume(self, caller: Caller, task_id: UUID, answers: dict[str, Json]) -> Run:
@@ -248,8 +256,9 @@ class Calls:
         except Conflict:
             return (await self.hub.task(caller.who, task_id)).runs[-1]
 
-    def _result(self, caller: Caller, run: Run) -> types.CallToolResult:
-        return result_of(self.tools.of(run.agent), run, caller.ctx.protocol_version)
+    async def _result(self, caller: Caller, run: Run, heard: Heard) -> types.CallToolResult:
+        said = await heard.all(self.hub, caller.who, run)
+        return result_of(self.tools.of(run.agent), run, caller.ctx.protocol_version, said)
 
     def _question(self, caller: Caller, run: Run, problems: Mapping[str, str]) -> Outcome:
         if caller.modern and caller.can_answer:

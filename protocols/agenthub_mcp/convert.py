@@ -9,8 +9,9 @@ with `thread_id` when there is room for it; a non-object is `{"result": …}`. A
 of this turn, not of the whole thread. The content says the same as JSON; for a chat it is the answer in
 plain words, with its images, sounds, files and links, followed by the rest of the object without the
 messages. An agent whose whole output is a list of content blocks (`content.py`) is answered with those
-blocks as they are. Bytes are in the content alone: in `structuredContent` they are empty. An error is its
-message and nothing else. `_meta` always names the task, the run and the thread.
+blocks as they are. What the agent emitted (`said.py`) stands around it: a message before it, artifacts behind
+it. Bytes are in the content alone: in `structuredContent` they are empty. An error is its message and nothing
+else. `_meta` always names the task, the run and the thread.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from uuid import UUID
 import mcp_types as types
 
 from agenthub.agents import text_input
+from agenthub.emitted import Emissions
 from agenthub.errors import Invalid
 from agenthub.ids import parse_id
 from agenthub.json import Json, JsonObject, text
@@ -28,6 +30,7 @@ from agenthub.runs import Run
 from agenthub_mcp import schemas
 from agenthub_mcp.content import content_blocks, message_content, without_bytes
 from agenthub_mcp.errors import failed
+from agenthub_mcp.said import artifacts_of, message_of
 from agenthub_mcp.tools import AgentTool
 
 TASK_META = "agenthub/task_id"
@@ -55,8 +58,9 @@ def to_input(tool: AgentTool, arguments: JsonObject) -> tuple[Json, UUID | None]
     return schemas.storable(value), thread_id
 
 
-def to_result(tool: AgentTool, run: Run) -> types.CallToolResult:
-    """The result of the call whose last run has ended and left no question open."""
+def to_result(tool: AgentTool, run: Run, said: Emissions | None = None) -> types.CallToolResult:
+    """The result of the call whose last run has ended and left no question open; `said` is what the agent
+    said beside it."""
     if run.status != "success":
         return failed(_failure(run), meta=meta_of(run))
     content = structured(tool, run)
@@ -68,7 +72,7 @@ def to_result(tool: AgentTool, run: Run) -> types.CallToolResult:
             meta=meta_of(run),
         )
     return types.CallToolResult(
-        content=_content(tool, run, content),
+        content=_content(tool, run, content, said),
         structured_content=content,
         _meta=meta_of(run),
     )
@@ -108,8 +112,19 @@ def _failure(run: Run) -> str:
     return str(error.get("message") or f"The agent {run.agent!r} failed.")
 
 
-def _content(tool: AgentTool, run: Run, structured: Json) -> list[types.ContentBlock]:
-    """What the calling model reads. `structured` is the same without the bytes."""
+def _content(
+    tool: AgentTool, run: Run, structured: Json, said: Emissions | None
+) -> list[types.ContentBlock]:
+    """What the calling model reads: a message that the agent gave, its output, unless the message is there
+    instead, and its artifacts."""
+    message = message_of(said)
+    nothing = bool(message) and tool.info.output(run.output) is None
+    output = [] if nothing else _of_output(tool, run, structured)
+    return [*message, *output, *artifacts_of(said)]
+
+
+def _of_output(tool: AgentTool, run: Run, structured: Json) -> list[types.ContentBlock]:
+    """The output in content. `structured` is the same without the bytes."""
     output = tool.info.output(run.output)
     blocks = content_blocks(output)
     if blocks is not None:

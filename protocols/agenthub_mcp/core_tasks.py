@@ -90,6 +90,7 @@ class CoreTasks:
         outcome = await self.calls.follow(
             replace(caller, about=task.task_id),
             task.runs[-1],
+            before=task.runs[:-1],
             disconnect_cancels=False,
             deadline=False,
         )

@@ -24,7 +24,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 
 from agenthub.errors import Invalid
-from agenthub.interrupts import Interrupt
+from agenthub.interrupts import Interrupt, asks_to_sign_in, sign_in_page
 from agenthub.json import Json, JsonObject, loads, text
 from agenthub.runs import Run
 from agenthub_mcp import schemas
@@ -211,6 +211,8 @@ def in_words(value: Json) -> str:
         return value
     if isinstance(value, dict):
         fields = {k: v for k, v in cast("JsonObject", value).items() if k != SENSITIVE}
+        if asks_to_sign_in(fields):
+            return "\n\n".join([fields["prompt"], *filter(None, [sign_in_page(fields)])])
         for key in _SAID_IN:
             words = fields.get(key)
             if isinstance(words, str) and words:

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 
 import mcp_types as types
 
+from agenthub.emitted import Emissions
 from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject, text
 from agenthub.runs import Run, Task
 from agenthub_mcp.convert import meta_of, structured, to_result
 from agenthub_mcp.errors import failed
+from agenthub_mcp.said import artifacts_of
 from agenthub_mcp.tools import AgentTool
 
 RUN_STATUS = "run_status"
@@ -44,8 +46,8 @@ def waiting(run: Run, problem: str | None = None) -> types.CallToolResult:
     )
 
 
-def status(tool: AgentTool, task: Task) -> types.CallToolResult:
-    """How a task stands, and its result when it has one."""
+def status(tool: AgentTool, task: Task, emitted: Emissions) -> types.CallToolResult:
+    """How a task stands, and its result when it has one, with what its agent emitted."""
     run = task.runs[-1]
     state = "cancelled" if task.status == "canceled" else task.status
     body: JsonObject = {
@@ -55,19 +57,21 @@ def status(tool: AgentTool, task: Task) -> types.CallToolResult:
         "agent": task.agent,
         "status": state,
     }
+    files: list[types.ContentBlock] = []
     if task.status == "input_required":
         body["questions"] = [i.public() for i in task.interrupts]
         said = [_text_of(waiting(run))]
     elif task.status == "completed":
         body["result"] = structured(tool, run)
-        said = [f"The task {state}. Its result:", _text_of(to_result(tool, run))]
+        files = [c for c in artifacts_of(emitted) if not isinstance(c, types.TextContent)]
+        said = [f"The task {state}. Its result:", _text_of(to_result(tool, run, emitted))]
     elif task.status == "working":
         said = [f"The agent {task.agent!r} is working. Call {RUN_STATUS} again in a while."]
     else:
         body["error"] = _text_of(to_result(tool, run))
         said = [f"The task {state}: {body['error']}"]
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text="\n".join(said))],
+        content=[types.TextContent(type="text", text="\n".join(said)), *files],
         structured_content=body,
         _meta=meta_of(run),
     )

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import mcp_types as types
 from mcp_types.version import is_version_at_least
 
+from agenthub.emitted import Emissions
 from agenthub.interrupts import Interrupt
 from agenthub.json import JsonObject
 from agenthub.principal import Principal
@@ -63,10 +64,12 @@ def fault(run: Run) -> types.ErrorData | None:
     return types.ErrorData(code=types.INTERNAL_ERROR, message=message)
 
 
-def result_of(tool: AgentTool, run: Run, version: str) -> types.CallToolResult:
+def result_of(
+    tool: AgentTool, run: Run, version: str, said: Emissions | None = None
+) -> types.CallToolResult:
     """The result of a finished task, for a client of this revision: with a link to the run, where the
     revision knows links. An error is its message alone."""
-    result = to_result(tool, run)
+    result = to_result(tool, run, said)
     if result.is_error or not is_version_at_least(version, LINKS_SINCE):
         return result
     link = types.ResourceLink(

@@ -23,6 +23,7 @@ from agenthub.runs import Task
 from agenthub_mcp import elicit
 from agenthub_mcp.caller import TASKS, Caller
 from agenthub_mcp.calls import ORIGIN, Calls
+from agenthub_mcp.said import said_by
 from agenthub_mcp.standing import (
     at,
     fault,
@@ -116,7 +117,8 @@ class Tasks:
             shown["inputRequests"] = self._requests(caller, task, questions)
         elif status == "completed":
             tool, version = self.calls.tools.of(task.agent), caller.ctx.protocol_version
-            result = result_of(tool, run, version)
+            said = await said_by(self.hub, task.runs)
+            result = result_of(tool, run, version, said)
             shown["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
         elif status == "failed" and (error := fault(run)) is not None:
             shown["error"] = error.model_dump(by_alias=True, mode="json", exclude_none=True)

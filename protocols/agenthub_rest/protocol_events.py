@@ -289,6 +289,7 @@ _RENDERERS: Mapping[str, Callable[[Rendering, Event, Namespace], Iterator[Protoc
     events.UPDATES: Rendering.updates,
     events.MESSAGES: Rendering.messages,
     events.CUSTOM: Rendering.custom,
+    events.EMITTED: Rendering.custom,
     "checkpoints": Rendering.checkpoints,
     "tasks": Rendering.tasks,
     "tools": Rendering.tools,

@@ -76,6 +76,9 @@ class Frames:
         self._plain = {mode: mode for mode in asked - {"messages", "messages-tuple"}}
         if "messages-tuple" in asked and self.messages is None:
             self._plain[events.MESSAGES] = "messages"
+        if events.CUSTOM in self._plain:
+            # what agents emit has the shape of a custom event
+            self._plain[events.EMITTED] = events.CUSTOM
         self._tuples = "messages-tuple" in asked
         if lifecycle:
             self._plain[events.STARTED] = "metadata"

@@ -1,8 +1,7 @@
 """The A2A 1.0 specification as requirements, and checks of any server that speaks it.
 
-The agent under test answers to the text prefixes of the declarative suite, as the one of
-`agenthub_conformance/fixtures/a2a_conformance_agents.py` does; every check runs over every binding that
-the agent's card names.
+The agent under test answers to the text prefixes of the declarative suite, as `agent.py` here does, which
+`agenthub dev --conformance` serves; every check runs over every binding that the agent's card names.
 """
 
 from agenthub_conformance.a2a.checks import CHECKS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Final
+from typing import Final, cast
 from uuid import uuid4
 
 from agenthub_conformance.a2a.manifest import CARD, Check, Skipped
@@ -162,6 +162,35 @@ async def _(probe: Probe) -> None:
     assert shape(one), "they tell nothing"
 
 
+@requirement("stream:chunks")
+async def _(probe: Probe) -> None:
+    events = await probe.told("tck-stream-chunked")
+    chunks = [event["artifactUpdate"] for event in events if "artifactUpdate" in event]
+    ids = [chunk["artifact"]["artifactId"] for chunk in chunks]
+    growing = [chunk for chunk, id_ in zip(chunks, ids, strict=True) if ids.count(id_) > 1]
+    if not growing:
+        raise Skipped("its agent streams no artifact in chunks")
+    task = next(event["task"] for event in events if "task" in event)
+    read = await probe.call("GetTask", {"id": task["id"]})
+    for id_ in sorted({chunk["artifact"]["artifactId"] for chunk in growing}):
+        mine = [chunk for chunk in growing if chunk["artifact"]["artifactId"] == id_]
+        same([bool(chunk.get("append")) for chunk in mine], [n > 0 for n in range(len(mine))])
+        (whole,) = [one for one in read["artifacts"] if one["artifactId"] == id_]
+        same(_text(whole), "".join(_text(chunk["artifact"]) for chunk in mine))
+
+
+def _text(artifact: Json) -> str:
+    return "".join(part.get("text", "") for part in artifact["parts"])
+
+
+@requirement("stream:message")
+async def _(probe: Probe) -> None:
+    answer = await probe.call("SendMessage", message("tck-message-response"))
+    if "message" not in answer:
+        raise Skipped("its agent answers with tasks")
+    same([list(event) for event in await probe.told("tck-message-response")], [["message"]])
+
+
 @requirement("subscribe:snapshot")
 async def _(probe: Probe) -> None:
     asked = await probe.send(ASKS)
@@ -275,6 +304,26 @@ async def _(probe: Probe) -> None:
     same((bare.get("artifacts"), bool(whole.get("artifacts"))), (None, True))
 
 
+@requirement("list:lean")
+async def _(probe: Probe) -> None:
+    task = await probe.send("hello")
+    query: Json = {"contextId": task["contextId"], "includeArtifacts": True}
+    (listed,) = (await probe.call("ListTasks", query))["tasks"]
+    assert not (empty := sorted(_empty(listed))), f"empty: {', '.join(empty)}"
+
+
+def _empty(value: Json, name: str = "") -> set[str]:
+    """The names of fields that say nothing; what agents and clients put in is theirs."""
+    if name in ("data", "metadata"):
+        return set()
+    if isinstance(value, dict):
+        fields = cast("dict[str, Json]", value).items()
+        return set[str]().union(*(_empty(inner, key) for key, inner in fields))
+    if isinstance(value, list) and value:
+        return set[str]().union(*(_empty(one, name) for one in cast("list[Json]", value)))
+    return {name} if value in ("", []) else set()
+
+
 @requirement("list:size")
 async def _(probe: Probe) -> None:
     for size in (0, 101):
@@ -299,6 +348,13 @@ async def _(probe: Probe) -> None:
     await refused(probe, "CancelTask", {"id": UNKNOWN}, "TASK_NOT_FOUND")
 
 
+@requirement("cancel:metadata")
+async def _(probe: Probe) -> None:
+    task = await probe.send(WAITS, returnImmediately=True)
+    params: Json = {"id": task["id"], "metadata": {"why": "not needed any more"}}
+    same(state(await probe.call("CancelTask", params)), "CANCELED")
+
+
 def config(task: Json) -> Json:
     return {"taskId": task["id"], "id": "one", "url": "https://example.com/hook"}
 
@@ -311,6 +367,26 @@ async def _(probe: Probe) -> None:
     same((await probe.call("GetTaskPushNotificationConfig", asked))["url"], config(task)["url"])
     listed = await probe.call("ListTaskPushNotificationConfigs", {"taskId": task["id"]})
     same([one["id"] for one in listed["configs"]], [made["id"]])
+
+
+@requirement("push:delivered")
+async def _(probe: Probe) -> None:
+    if probe.webhook is None:
+        raise Skipped("no address was given that it may call")
+    task = await probe.send(ASKS)
+    path = f"/{task['id']}"
+    credentials = {"scheme": "Bearer", "credentials": "theirs"}
+    told = {**config(task), "url": probe.webhook.url + path, "authentication": credentials}
+    await probe.call("CreateTaskPushNotificationConfig", told)
+    await probe.send("go on", task=task)
+    headers, body = await probe.webhook.until(path, _completed)
+    same(headers.get("authorization"), "Bearer theirs")
+    same(headers["content-type"].partition(";")[0], "application/a2a+json")
+    assert {"task", "statusUpdate"} & set(body), f"{', '.join(body)} is no stream response"
+
+
+def _completed(body: Json) -> bool:
+    return "TASK_STATE_COMPLETED" in str(body)
 
 
 @requirement("push:missing")

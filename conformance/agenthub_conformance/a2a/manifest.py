@@ -12,6 +12,7 @@ import httpx
 
 from agenthub_conformance.a2a.probe import EXTENSIONS, VERSION, Json, Probe, Refused, Unsendable
 from agenthub_conformance.a2a.requirements import REQUIREMENTS, Requirement
+from agenthub_conformance.a2a.webhook import Webhook, receiving
 
 Check: TypeAlias = Callable[[Probe], Awaitable[None]]
 Verdict: TypeAlias = Literal["holds", "fails", "skipped"]
@@ -40,9 +41,11 @@ async def run_all(
     *,
     headers: Mapping[str, str] | None = None,
     bindings: Collection[str] | None = None,
+    webhook_host: str | None = None,
 ) -> list[Outcome]:
     """Run the checks against the agent whose card is below `url`, over every binding of 1.0 that it
-    names, or over `bindings` of them.
+    names, or over `bindings` of them. `webhook_host` is an address of this machine that the server may
+    send push notifications to.
 
     Raises:
         httpx.HTTPError: nobody answers there, or there is no card.
@@ -54,11 +57,14 @@ async def run_all(
         http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=LIMIT_SECONDS, headers=headers, trust_env=False)
         )
+        webhook: Webhook | None = None
+        if webhook_host is not None:
+            webhook = await stack.enter_async_context(receiving(webhook_host))
         found = await http.get(base + CARD)
         found.raise_for_status()
         card: Json = found.json()
         probes = [
-            Probe(http, base, card, interface, {**(headers or {}), **_parameters(card)})
+            Probe(http, base, card, interface, {**(headers or {}), **_parameters(card)}, webhook)
             for interface in card.get("supportedInterfaces") or ()
             if interface["protocolVersion"].startswith("1.")
         ]

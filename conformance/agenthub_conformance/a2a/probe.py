@@ -19,6 +19,8 @@ from a2a.utils.grpc_status import status_from_call
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.rpc import error_details_pb2
 
+from agenthub_conformance.a2a.webhook import Webhook
+
 Json: TypeAlias = Any
 PATIENCE_SECONDS: Final = 15.0
 EXTENSIONS: Final = "A2A-Extensions"
@@ -62,13 +64,15 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Probe:
-    """One agent by one of its interfaces. `headers` go with every call; None leaves one out."""
+    """One agent by one of its interfaces. `headers` go with every call; `webhook` is ours, if it may be
+    called."""
 
     http: httpx.AsyncClient
     base: str
     card: Json
     interface: Json
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    webhook: Webhook | None = None
 
     @property
     def binding(self) -> str:

@@ -69,6 +69,8 @@ _STREAM = _table(
     ("stream:begins", "MUST", "The stream of a task begins with the task."),
     ("stream:ends", "MUST", "It closes with the task's end, and the last state is the end's."),
     ("stream:same", "MUST", "Two streams of a task tell the same updates in the same order."),
+    ("stream:chunks", "MUST", "An artifact that grows is made by its first chunk and added to."),
+    ("stream:message", "MUST", "A stream that is answered by a message is that message alone."),
 )
 _SUBSCRIBE = _table(
     "3.1.6",
@@ -92,6 +94,7 @@ _LIST = _table(
     ("list:pages", "MUST", "Pages follow each other by token, without a gap or a repeat."),
     ("list:order", "MUST", "The latest change comes first."),
     ("list:artifacts", "MUST", "Artifacts are left out unless they are asked for."),
+    ("list:lean", "MAY", "A listed task has no fields that are empty."),
     ("list:size", "MUST", "A page size below 1 or above 100 is refused as invalid parameters."),
 )
 _CANCEL = _table(
@@ -99,11 +102,17 @@ _CANCEL = _table(
     ("cancel:canceled", "MUST", "A task that is cancelled says CANCELED, and stays so."),
     ("cancel:ended", "MUST", "A task that has ended cannot be cancelled."),
     ("cancel:unknown", "MUST", "An unknown task is not found."),
+    ("cancel:metadata", "MUST", "A cancellation may say more in its metadata."),
 )
 _PUSH = _table(
     "3.1.7",
     ("push:kept", "MUST", "A config is made, read and listed."),
     ("push:missing", "MUST", "A config that is not there is not found."),
+    (
+        "push:delivered",
+        "MUST",
+        "A webhook is told of the task's end as a stream response, with its credentials.",
+    ),
     ("push:deleted", "MUST", "A config is removed, and to remove it again is no error."),
 )
 _VERSION = _table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,16 @@ class Recording:
     async def save(self, state: Json, messages: Sequence[Message] = ()) -> None:
         self._tell("save", state=state, messages=list(messages))
 
+    def cancelled(self) -> bool:
+        return True
+
     async def recall(self, scope: tuple[str, ...], key: str) -> Json:
         return self.kept.get("/".join((*scope, key)))
+
+    async def recall_all(self, scope: tuple[str, ...]) -> Mapping[str, Json]:
+        prefix = f"{'/'.join(scope)}/"
+        found = {k.removeprefix(prefix): v for k, v in self.kept.items() if k.startswith(prefix)}
+        return {key: value for key, value in found.items() if value is not None}
 
     async def keep(self, scope: tuple[str, ...], key: str, value: Json) -> None:
         self.kept["/".join((*scope, key))] = value

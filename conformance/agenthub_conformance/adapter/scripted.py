@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from agenthub import emit
+
 NOTES = "CONTRACT_NOTES"
 """The file where `note` writes, one line each; models and tools may run in any process."""
 HANG = "CONTRACT_HANG"
@@ -21,6 +23,9 @@ def note(what: str) -> None:
     """Say that something happened, durably: `model`, `tool NAME`, `stopped`."""
     with Path(os.environ[NOTES]).open("a", encoding="utf-8") as notes:
         notes.write(f"{what}\n")
+    if what.startswith("tool ") and emit.voice() is not None:
+        # in a hub; the checks of the contract run the adapter alone
+        emit.artifact(what, name=what)
 
 
 def notes() -> list[str]:

@@ -51,13 +51,17 @@ def _a2a_command(inside: argparse._SubParsersAction[Any]) -> None:  # pyright: i
     a2a = inside.add_parser(
         "a2a",
         help="A2A 1.0, over every binding that the agent's card names",
-        description="Checks an agent that answers to the suite's prefixes, like the one of "
-        "agenthub_conformance/fixtures/a2a_conformance_agents.py; exits with 1 when a MUST fails. Needs "
-        "the packages of agenthub[grpc].",
+        description="Checks an agent that answers to the suite's prefixes, like the one that `agenthub dev "
+        "--conformance` serves; exits with 1 when a MUST fails. Needs the packages of agenthub[grpc].",
     )
     a2a.add_argument("--url", required=True, help="what the agent's card is below")
     a2a.add_argument("--bearer", help="a token, sent with every call")
     a2a.add_argument("--binding", choices=("JSONRPC", "HTTP+JSON", "GRPC"), help="only this one")
+    a2a.add_argument(
+        "--webhook-host",
+        metavar="HOST",
+        help="an address of this machine that the agent's server may send push notifications to",
+    )
     a2a.add_argument("--only", default="", metavar="ID", help="requirements that begin with this")
 
 

@@ -32,7 +32,10 @@ def run(args: argparse.Namespace) -> int:
     headers = {"Authorization": f"Bearer {args.bearer}"} if args.bearer else None
     bindings = [args.binding] if args.binding else None
     try:
-        outcomes = asyncio.run(run_all(args.url, checks, headers=headers, bindings=bindings))
+        checked = run_all(
+            args.url, checks, headers=headers, bindings=bindings, webhook_host=args.webhook_host
+        )
+        outcomes = asyncio.run(checked)
     except (httpx.HTTPError, ValueError, LookupError) as away:
         kind = type(away).__name__
         raise Unavailable(f"there is no agent's card below {args.url} ({kind})") from None

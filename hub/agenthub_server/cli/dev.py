@@ -23,7 +23,7 @@ from agenthub.errors import Unavailable
 from agenthub.project import Project, read_project
 from agenthub.service import Hub
 from agenthub_postgres.migrate import migrate
-from agenthub_server.cli import banner
+from agenthub_server.cli import banner, dev_conformance
 from agenthub_server.cli.apart import workers_of
 from agenthub_server.cli.serve import serving
 from agenthub_server.cli.signals import stop_with_stdin
@@ -41,7 +41,11 @@ DRAIN_SECONDS = "2"
 
 def run(config: Config, args: argparse.Namespace) -> int:
     """Serve a project until Ctrl-C."""
-    project = read_project(args.project)
+    if args.conformance:
+        served, config = dev_conformance.projects(args.project), dev_conformance.widened(config)
+    else:
+        served = [(read_project(args.project), args.project)]
+    project, _ = served[0]
     # for the project's own application; workers read it themselves
     project.fill(os.environ)
     config = replace(config, host=args.host or config.host, port=args.port or config.port)
@@ -53,10 +57,11 @@ def run(config: Config, args: argparse.Namespace) -> int:
             assert project.config_file is not None
             where = project.config_file.name
             notes.append(f"Without effect in {where}: {', '.join(project.ignored)}.")
+        if args.conformance:
+            notes.append(dev_conformance.NOTE)
         serve = _dev(
             config,
-            project,
-            args.project,
+            served,
             notes,
             reload=not args.no_reload,
             with_stdin=args.stop_with_stdin,
@@ -88,8 +93,7 @@ def servers(config: Config, root: Path) -> Generator[tuple[Config, list[str]]]:
 
 async def _dev(
     config: Config,
-    project: Project,
-    target: Path,
+    served: Sequence[tuple[Project, Path]],
     notes: list[str],
     *,
     reload: bool,
@@ -102,8 +106,13 @@ async def _dev(
         **({"REDIS_URL": config.redis_url} if config.redis_url else {}),
         "AGENTHUB_DRAIN_SECONDS": os.environ.get("AGENTHUB_DRAIN_SECONDS", DRAIN_SECONDS),
     }
+    project, _ = served[0]
     async with serving(config, project) as (server, hub), asyncio.TaskGroup() as group:
-        workers = workers_of(project, target, DATA, variables, hub.streams.tail)
+        workers = [
+            worker
+            for one, target in served
+            for worker in workers_of(one, target, DATA, variables, hub.streams.tail)
+        ]
         background = [group.create_task(worker.run()) for worker in workers]
         background.append(group.create_task(_announce(config, hub, workers, notes)))
         if reload:
