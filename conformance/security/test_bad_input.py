@@ -557,6 +557,8 @@ def message(*parts: Any, **fields: Any) -> dict[str, Any]:
         (message({"data": {"x": 1}}, contextId="{asking}"), -32004),
         (message({"text": "x" * (5 << 20)}), -32600),
         (message({"data": nested(150)}), -32602),
+        (message({"data": {"x": "many"}}), -32602),
+        (message({"data": [1]}), -32602),
         (message({"data": nested(600)}), -32602),
         (message({"text": "hi"}, metadata={"deep": nested(150)}), -32602),
     ],

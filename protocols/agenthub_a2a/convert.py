@@ -28,6 +28,7 @@ from agenthub.json import Json, JsonObject, integral, text
 from agenthub.runs import Run, RunRequest, Task, TaskStatus
 from agenthub_a2a.card import GENERATION
 from agenthub_a2a.files import chat_input, has_files
+from agenthub_a2a.fitting import fitting
 from agenthub_a2a.parts import data_part, part_of, text_part, texts_and_data
 from agenthub_a2a.questions import question_parts
 
@@ -53,14 +54,14 @@ def first_input(info: AgentInfo, message: Message) -> Json:
     message of a chat.
 
     Raises:
-        Invalid: the message is empty, or text is not what the agent takes.
+        Invalid: the message is empty, its data do not fit, or text is not what the agent takes.
         ContentTypeNotSupportedError: a part is a file that the agent does not take.
     """
     if has_files(message):
         return chat_input(info, message)
     texts, data = texts_and_data(message.parts)
     if len(data) == 1 and not texts:
-        return data[0]
+        return fitting(info, data[0])
     if not texts and not data:
         raise Invalid("the message is empty: send text or a data part")
     return text_input(info, "\n".join([*texts, *(text(value) for value in data)]))

@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from a2a.types.a2a_pb2 import Message, Part
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from agenthub.errors import Invalid
 from agenthub.interrupts import Interrupt, sign_in_page, unknown
 from agenthub.json import Json, JsonObject, dumps, text
+from agenthub_a2a.fitting import misfit
 from agenthub_a2a.parts import data_part, text_part, texts_and_data
 
 YES: Final = frozenset({"true", "yes", "y"})
@@ -92,25 +89,11 @@ def _converted(said: str, question: Interrupt) -> Json:
 
 
 def _checked(value: Json, question: Interrupt) -> Json:
-    if (wrong := _misfit(value, question.response_schema)) is not None:
+    if (wrong := misfit(value, question.response_schema)) is not None:
         raise Invalid(
             f"the answer does not fit question {question.id!r}: {wrong}", open=[question.id]
         )
     return value
-
-
-def _misfit(value: Json, schema: JsonObject | None) -> str | None:
-    """Why a value does not fit; a schema that cannot be used is the agent's mistake, not the caller's."""
-    if not schema:
-        return None
-    # a registry of its own: the default one would fetch remote references
-    validator = Draft202012Validator(schema, registry=Registry())
-    try:
-        validator.check_schema(schema)
-        wrong = next(iter(validator.iter_errors(value)), None)  # pyright: ignore[reportUnknownMemberType]  # an overload is untyped
-    except (SchemaError, Unresolvable):
-        return None
-    return None if wrong is None else str(wrong.message)
 
 
 def _readable(value: Json) -> str:
