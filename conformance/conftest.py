@@ -6,6 +6,7 @@ AGENTHUB_TEST_PG_BIN runs the suite on another Postgres.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,6 +26,11 @@ from testkit.servers import (
     scratch_folder,
     suite_environment,
 )
+
+
+def pytest_configure() -> None:
+    """What a shell runs in the background ignores Ctrl-C, and so would all that the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
