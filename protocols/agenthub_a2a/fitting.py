@@ -54,7 +54,8 @@ def _enforced(schema: JsonObject) -> JsonObject:
     messages: JsonObject | None = properties.get("messages")
     if messages is None or messages.get("type", "array") != "array":
         return schema
-    if (messages.get("items") or {}).get("type") in _TEXTS_AND_NUMBERS:
+    items: JsonObject = messages.get("items") or {}
+    if items.get("type") in _TEXTS_AND_NUMBERS:
         return schema
     return {**root, "properties": {**properties, "messages": {}}, "required": []}
 
