@@ -91,7 +91,7 @@ async def test_files_are_kept_as_content_blocks(far: Far) -> None:
     text, image = outcome.messages[0]["content"]
     assert text == {"type": "text", "text": "look"}
     assert image == {
-        "type": "image", "mime_type": "image/png", "name": "a.png", "base64": "iVBORw==",
+        "type": "image", "mime_type": "image/png", "filename": "a.png", "base64": "iVBORw==",
     }  # fmt: skip
 
 
