@@ -51,6 +51,33 @@ async def test_a_run_reads_no_more_than_its_own_rows(core: Core) -> None:
     assert read / (ROUNDS * BATCH) <= MOST_ENTRIES_PER_RUN
 
 
+SLICES = 300
+READ_BY_APPENDING = """
+select sum(idx_tup_read) from pg_stat_user_indexes where relname in ('threads', 'tasks', 'runs', 'events')
+"""
+CHANGED = "select sum(n_tup_upd) + sum(n_tup_del) from pg_stat_user_tables"
+
+
+async def test_an_event_costs_its_row_however_many_were_before_it(core: Core) -> None:
+    await core.create()
+    claimed = await core.claim_one()
+    watch = await asyncpg.connect(core.db.dsn, server_settings={"search_path": "agenthub"})
+    try:
+        await eventually(lambda: _alone(watch))
+        before = [await watch.fetchval(sql) for sql in (READ_BY_APPENDING, CHANGED)]
+        for first in range(1, SLICES * 10, 10):
+            await core.append(claimed, *range(first, first + 10))
+        await eventually(lambda: _alone(watch))
+        read, changed = [await watch.fetchval(sql) for sql in (READ_BY_APPENDING, CHANGED)]
+    finally:
+        await watch.close()
+    assert (
+        len(await core.log.read("default", claimed.task_id, after=0, limit=10_000)) == SLICES * 10
+    )
+    assert (read - before[0]) / SLICES <= 2, "the lease, and nothing of what was said before"
+    assert changed == before[1]
+
+
 def _view(claimed: Claimed) -> CheckpointView:
     step = StepView(id="1", name="next")
     return CheckpointView(
