@@ -9,7 +9,6 @@ from agenthub.adapting import Inbound
 from agenthub_conformance.adapter.contract import Kit, behaviour, contents, finished, same
 from agenthub_conformance.adapter.scripted import notes
 
-
 GRACE_SECONDS = 5
 """What the hub gives an agent to clean up, before it leaves it behind."""
 PATIENCE_SECONDS = 30
