@@ -309,7 +309,7 @@ async def test_a_stopping_worker_gives_back_what_takes_too_long_and_then_rings()
 @virtual
 async def test_what_a_claim_in_flight_takes_from_a_stopping_worker_is_given_back_at_once() -> None:
     answer = asyncio.Event()
-    scene = Scene(queue=FakeQueue(ask_claim=lambda: answer.wait()))
+    scene = Scene(queue=FakeQueue(ask_claim=answer.wait))
     async with working(scene) as running:
         (run,) = await scene.enqueue()
         scene.stopping.set()
@@ -334,6 +334,27 @@ async def test_of_runs_whose_workers_died_the_fewer_run_together_the_oftener_the
         await scene.doorbell.ring([work_topic("a")])
         await moment()
         assert scene.queue.rooms[-1] == [254, 15, 0]
+
+
+@virtual
+async def test_what_is_reaped_while_a_claim_is_in_flight_is_looked_for_behind_it() -> None:
+    answer = asyncio.Event()
+    scene = Scene()
+    async with working(scene):
+        scene.queue.ask_claim = answer.wait
+        scene.queue.waiting += [claimed()]
+        await scene.doorbell.ring([work_topic("a")])
+        await moment()
+        assert scene.queue.rooms[-1] == [], "a look for new runs is in flight"
+        asked = len(scene.queue.rooms)
+        scene.queue.promoted = ["a"]
+        await asyncio.sleep(scene.config.reap_seconds)
+        # and new ones come, so that no look is for nothing
+        answer.set()
+        await asyncio.sleep(0)
+        scene.queue.waiting += [claimed()]
+        await moment()
+        assert scene.queue.rooms[asked] == [256, 16, 1]
 
 
 @virtual

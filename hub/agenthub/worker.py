@@ -108,12 +108,16 @@ class Worker:
             claimed: Sequence[Claimed] = ()
             if limit > 0:
                 sent = self.clock.monotonic()
+                # decided now: a reaper may want such a look while this claim is on its way
+                looking = sent >= self._suspects_due
+                if looking:
+                    self._suspects_due = sent + self.config.poll_seconds
                 try:
                     claimed = await self.queue.claim(
                         worker_id=self.worker_id,
                         agents=self.agents,
                         limit=limit,
-                        suspects=self._room_for_suspects() if sent >= self._suspects_due else (),
+                        suspects=self._room_for_suspects() if looking else (),
                         lease=timedelta(seconds=self.config.lease_seconds),
                     )
                     if self._leaving and claimed:
@@ -121,13 +125,13 @@ class Worker:
                         return
                 except Exception as failed:  # the database is away: the loop outlives that
                     log.warning("cannot claim runs: %s", failed or type(failed).__name__)
+                    if looking:
+                        self._suspects_due = sent
                     await self.clock.sleep(RETRY_SECONDS)
                     continue
                 for one in claimed:
                     self._start(group, one, sent)
-                if sent >= self._suspects_due:
-                    self._suspects_due = sent + self.config.poll_seconds
-                elif not claimed:
+                if not looking and not claimed:
                     # somebody rang for something: perhaps for runs that a dead worker has left behind
                     self._suspects_due = sent
                     continue
