@@ -20,7 +20,7 @@ async def in_background(*loops: Loop) -> AsyncGenerator[None]:
     connects, and a process that was told to stop would stay.
     """
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_run(loop)) for loop in loops]
+        tasks = [group.create_task(_run(loop), name=_name(loop)) for loop in loops]
         try:
             yield
         finally:
@@ -30,6 +30,11 @@ async def in_background(*loops: Loop) -> AsyncGenerator[None]:
                 # our own cancellation goes on when the loops are gone
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+
+
+def _name(loop: Loop) -> str:
+    """What a dump of a process's tasks calls it: `Agents.run`."""
+    return getattr(loop, "__qualname__", None) or repr(loop)
 
 
 async def _run(loop: Loop) -> None:
