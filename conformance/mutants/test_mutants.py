@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from agenthub_postgres import cancellation, fenced, queue, runs, threads
+from agenthub_postgres import cancellation, fenced, plain_runs, queue, runs, threads
+from storage import test_plain_runs as plain
 from storage import test_policies as policies
 from storage import test_runs as stored_runs
 from testkit import interleavings as two
@@ -120,6 +121,28 @@ MUTANTS = [
     Mutant(
         "new input keeps the old task",
         [(runs, "CREATE", "and t.status = 'input_required'", "and false")],
+    ),
+    Mutant(
+        "a busy thread is idle", [(plain_runs, "IDLE", "t.open_runs = 0 and ", "")],
+        plain.test_who_comes_when_the_head_has_ended_stands_behind_the_next,
+    ),
+    Mutant("a thread that waits is idle", [(plain_runs, "IDLE", "and t.open_task is null", "")]),
+    Mutant(
+        "a task whose questions are gone is forgotten",
+        [(fenced, "FINISH", "when f.kind = 'update' then t.open_task ", "")],
+        two.a_task_whose_questions_are_gone_is_superseded,
+    ),
+    Mutant(
+        "idle threads are not locked", [(plain_runs, "IDLE", "for no key update of t skip locked", "")],
+        two.runs_on_one_thread_at_once_stand_in_line,
+    ),
+    Mutant(
+        "idle threads are waited for", [(plain_runs, "IDLE", "of t skip locked", "of t")],
+        two.runs_on_one_thread_at_once_stand_in_line,
+    ),
+    Mutant(
+        "any agent goes on where nothing runs", [(plain_runs, "IDLE", "(g.flag or", "(true or g.flag or")],
+        stored_runs.test_a_thread_stays_with_the_agent_of_its_first_run,
     ),
     Mutant("a queued input is no rival", [(fenced, "FINISH", "bool_or(p.kind = 'input')", "false")]),
     Mutant("a queued answer is no answer", [(fenced, "FINISH", "- coalesce(l.answered, '{}')", "")]),

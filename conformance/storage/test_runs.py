@@ -41,6 +41,10 @@ async def test_a_thread_stays_with_the_agent_of_its_first_run(core: Core) -> Non
     run = await core.create()
     with pytest.raises(Conflict, match="belongs to agent 'a'"):
         await core.create(run.thread_id, agent="b")
+    # nor when nothing runs on it any more
+    await core.finish(await core.claim_one())
+    with pytest.raises(Conflict, match="belongs to agent 'a'"):
+        await core.create(run.thread_id, agent="b")
 
 
 async def test_a_run_on_a_thread_without_an_agent_gives_it_one(core: Core) -> None:

@@ -18,8 +18,9 @@ from asyncpg.transaction import Transaction
 
 from agenthub.errors import LeaseLost
 from agenthub.events import Event
+from agenthub.ids import new_id
 from agenthub.ports import Claimed
-from agenthub_postgres import fenced, locks, queue, runs
+from agenthub_postgres import fenced, locks, plain_runs, queue, runs
 from agenthub_postgres.batch import Batch
 from agenthub_postgres.database import connect
 from agenthub_postgres.writer import Entry
@@ -270,6 +271,41 @@ async def a_pause_waits_for_the_create_and_is_superseded_by_it(core: Core) -> No
     assert (await core.task(first.task_id)).status == "canceled"
 
 
+async def runs_on_one_thread_at_once_stand_in_line(core: Core) -> None:
+    """Whoever has the thread decides first, and nobody else's statement waits for that."""
+    threads = [new_id(), new_id()]
+    for thread_id in threads:
+        await core.threads.create(core.tenant, thread_id, subject="s", metadata={})
+    mine, rival, other = [core.new_run(t) for t in (threads[0], *threads)]
+    async with held(core) as (connection, transaction):
+        await connection.fetch(locks.THREAD, core.tenant, threads[0])
+        sent = begin(plain_runs.idle(core.db, [rival, other]))
+        assert not await waits(core, sent), "one thread that is held holds up the others"
+        left, made = await sent
+        assert left is None
+        assert made is not None
+        assert made["run_id"] == other.run_id
+        creating = begin(core.runs.create(rival))
+        assert await waits(core, creating)
+        await connection.fetch(runs.CREATE, *runs.arguments(mine))
+        await transaction.commit()
+    assert not await core.ready(await creating)
+    assert [c.lease.run_id for c in await core.claim(limit=3)] == [mine.run_id, other.run_id]
+
+
+async def a_task_whose_questions_are_gone_is_superseded(core: Core) -> None:
+    """Between a state update that closed them and the end of their task."""
+    first = await core.paused("q")
+    update = await core.create(first.thread_id, kind="update")
+    await core.finish(await core.claim_one())
+    thread = await core.thread(first.thread_id)
+    assert (thread.interrupts, thread.status) == ((), "idle")
+    assert (await core.task(first.task_id)).status == "input_required"
+    assert update.task_id != first.task_id
+    await core.create(first.thread_id)
+    assert (await core.task(first.task_id)).status == "canceled"
+
+
 # --- many runs in one statement -----------------------------------------------------------------
 
 
@@ -362,6 +398,8 @@ INTERLEAVINGS = [
     a_create_waits_for_the_finish_and_is_ready,
     a_finish_waits_for_the_create_and_promotes_what_it_made,
     a_pause_waits_for_the_create_and_is_superseded_by_it,
+    runs_on_one_thread_at_once_stand_in_line,
+    a_task_whose_questions_are_gone_is_superseded,
     writes_lock_their_runs_in_one_order,
     renewals_lock_their_runs_in_one_order,
     releases_lock_their_runs_in_one_order,

@@ -6,6 +6,7 @@ worker adds the engine. Nothing else in the code base knows which class implemen
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
@@ -109,7 +110,9 @@ async def open_hub(config: Config, project: Project | None = None) -> AsyncGener
         wakeups = await stack.enter_async_context(open_wakeups(config))
         agents = Agents(PostgresCatalogue(db), wakeups.tail, tenant=DEFAULT_TENANT)
         assistants = Assistants(PostgresAssistants(db), agents, wakeups.tail, tenant=DEFAULT_TENANT)
-        runs = PostgresRuns(db, thread_ttl)
+        # what several requests share; it ends before the connections do
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        runs = PostgresRuns(db, thread_ttl, group)
         deliveries, dispatcher = await open_outgoing(
             config, db, wakeups.doorbell, runs, agents, http.webhooks
         )
@@ -122,7 +125,7 @@ async def open_hub(config: Config, project: Project | None = None) -> AsyncGener
         hub = Hub(
             agents=agents,
             runs=runs,
-            threads=PostgresThreads(db, thread_ttl),
+            threads=PostgresThreads(db, thread_ttl, group),
             states=States(PostgresCheckpoints(db), StateDecoder()),
             streams=Streams(
                 PostgresEventLog(db), wakeups.tail, poll_seconds=config.stream_poll_seconds

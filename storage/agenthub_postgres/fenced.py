@@ -182,7 +182,8 @@ FINISH = (
                        when e.status in ('error', 'timeout') then 'error'
                        else 'idle' end,
          interrupts = case when f.refused then t.interrupts else b.interrupts end,
-         open_task = case when b.interrupts <> '{}' and f.kind <> 'update' then e.task_id else t.open_task end,
+         -- whose questions are open; an update that closes them leaves their task to whoever made it
+         open_task = case when f.kind = 'update' then t.open_task when b.interrupts <> '{}' then e.task_id end,
          last_run = case when f.refused then t.last_run else e.run_id end,
          updated_at = now(), state_updated_at = now()
     from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id

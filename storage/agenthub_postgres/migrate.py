@@ -7,6 +7,7 @@ application never migrates by itself: it checks, and refuses a schema that it do
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,6 +21,8 @@ from agenthub_postgres.database import SETTINGS
 
 Phase: TypeAlias = Literal["pre", "post"]
 LOCK = 0x41474855  # "AGHU": one migrator at a time, in any number of processes
+
+LOCK_SECONDS = 0.1
 
 SCHEMA = "create schema if not exists agenthub"
 
@@ -71,7 +74,7 @@ async def migrate(dsn: str, phases: Sequence[Phase] = ("pre", "post")) -> list[s
     connection = await connect_to_migrate(dsn)
     done: list[str] = []
     try:
-        await connection.execute("select pg_advisory_lock($1)", LOCK)
+        await _alone(connection)
         await connection.execute(SCHEMA)
         await connection.execute(BOOTSTRAP)
         applied = {row["name"] for row in await connection.fetch(APPLIED)}
@@ -91,6 +94,15 @@ async def migrate(dsn: str, phases: Sequence[Phase] = ("pre", "post")) -> list[s
     finally:
         await connection.close()
     return done
+
+
+async def _alone(connection: Connection[Record]) -> None:
+    """Wait until nobody else migrates. Asked again and again, because a statement that waits inside Postgres
+    has a snapshot, and an index that is built concurrently waits for everyone with one."""
+    while True:
+        if await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
+            return
+        await asyncio.sleep(LOCK_SECONDS)
 
 
 async def check_schema(dsn: str) -> None:

@@ -7,9 +7,11 @@ statement would use the snapshot from before the lock was granted.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import LiteralString
 from uuid import UUID
 
@@ -22,11 +24,12 @@ from agenthub.interrupts import unknown
 from agenthub.json import dumps, loads, text
 from agenthub.ports import Cancelled, NewRun
 from agenthub.runs import CancelAction, Run, RunStatus, Task, TaskStatus
-from agenthub_postgres import cancellation, locks
+from agenthub_postgres import cancellation, locks, plain_runs
 from agenthub_postgres.database import Database
 from agenthub_postgres.payload import pack
 from agenthub_postgres.push_configs import PUSHED
 from agenthub_postgres.records import RUN_COLUMNS, run_of
+from agenthub_postgres.together import Together
 
 IDEMPOTENCY_HOURS = 24
 
@@ -120,24 +123,6 @@ CREATE_LIVING = (
 select * from run"""
 )
 
-# A run on a thread of its own meets nothing that it would have to decide on. It is what a stateless client
-# makes with every request, and a third of the work.
-CREATE_ALONE = f"""
-with made as (
-  insert into threads (tenant_id, thread_id, agent, status, subject, metadata, open_runs, open_task, ephemeral)
-  values ($1, $2, $4, 'busy', $5, $7::jsonb, 1, $3, $8)
-), run as (
-  insert into runs as r (tenant_id, run_id, thread_id, task_id, agent, kind, ready, available_at, priority,
-                         multitask, subject, request, metadata, origin, answers, policy, after_seq)
-  values ($1, $3, $2, $3, $4, 'input', true, now() + $11::interval, $12, $9, $5, $6, $10::jsonb, $13::jsonb,
-          '{{}}', $14::jsonb, 0)
-  returning {RUN_COLUMNS}
-), fresh as (
-  insert into tasks (tenant_id, task_id, thread_id, agent, subject) values ($1, $3, $2, $4, $5)
-)
-select * from run
-"""
-
 THREAD = """
 select agent, open_runs, interrupts, open_task from threads where tenant_id = $1 and thread_id = $2
 """
@@ -198,15 +183,25 @@ select t.*, 0::bigint as last_seq from tasks t {_TASK_FILTER}
 COUNT_TASKS = f"select count(*) from tasks t {_TASK_FILTER}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PostgresRuns:
-    """`agenthub.ports.RunStore`. `thread_ttl` is for threads that runs make."""
+    """`agenthub.ports.RunStore`. `thread_ttl` is for threads that runs make; with a `group`, requests of
+    one moment share a statement."""
 
     db: Database
     thread_ttl: ThreadTtl | None = None
+    group: asyncio.TaskGroup | None = None
+    _alone: Together[NewRun] = field(init=False)
+    _idle: Together[NewRun] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._alone = Together(partial(plain_runs.alone, self.db), self.group)
+        self._idle = Together(partial(plain_runs.idle, self.db), self.group)
 
     async def create(self, new: NewRun) -> Run:
         """See the port. Retries when another transaction made the thread at the same moment."""
+        if (row := await self._plain(new)) is not None:
+            return run_of(row)
         for _ in range(3):
             try:
                 row = await self.db.row(*creation(new, self.thread_ttl))
@@ -221,6 +216,14 @@ class PostgresRuns:
             if run is not None:
                 return run
         raise Conflict(f"thread {str(new.thread_id)!r} keeps changing; try again")
+
+    async def _plain(self, new: NewRun) -> Record | None:
+        """The run, if there was nothing to decide on."""
+        if not plain_runs.is_plain(new):
+            return None
+        if not new.new_thread:
+            return await self._idle.ask(new)
+        return await self._alone.ask(new) if self.thread_ttl is None else None
 
     async def _replayed(self, new: NewRun) -> Run | None:
         """The run that this key made before; None when the key may be used."""
@@ -371,31 +374,9 @@ class PostgresRuns:
 
 def creation(new: NewRun, ttl: ThreadTtl | None) -> tuple[LiteralString, *tuple[object, ...]]:
     """The statement that makes a run, and its parameters."""
-    if new.new_thread and (ttl, new.push, new.idempotency_key) == (None, None, None):
-        return CREATE_ALONE, *_alone(new)
     if ttl is None:
         return CREATE, *arguments(new)
     return CREATE_LIVING, *arguments(new), ttl.strategy, ttl.after
-
-
-def _alone(new: NewRun) -> tuple[object, ...]:
-    asked, policy = new.request.parts()
-    return (
-        new.tenant,
-        new.thread_id,
-        new.run_id,
-        new.agent,
-        new.subject,
-        pack(dumps(asked)),
-        text(new.thread_metadata),
-        new.ephemeral,
-        new.multitask,
-        text(new.metadata),
-        new.delay,
-        new.priority,
-        text(new.origin),
-        text(policy) if policy else None,
-    )
 
 
 def arguments(new: NewRun) -> tuple[object, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 from uuid import UUID
 
 from asyncpg import Record
@@ -15,9 +17,15 @@ from agenthub.json import JsonObject, text
 from agenthub.threads import Thread
 from agenthub_postgres.database import Database
 from agenthub_postgres.records import thread_of
+from agenthub_postgres.together import Together
 
 CREATE = """
-insert into threads (tenant_id, thread_id, subject, metadata, agent) values ($1, $2, $3, $4::jsonb, $5)
+insert into threads (tenant_id, thread_id, subject, metadata, agent)
+select n.tenant_id, n.thread_id, n.subject, n.metadata::jsonb, n.agent
+  from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+    as n(tenant_id, thread_id, subject, metadata, agent)
+ -- in the order of ids: two statements that make the same threads may not wait for each other
+ order by n.thread_id
     on conflict (tenant_id, thread_id) do nothing
 returning *
 """
@@ -88,12 +96,22 @@ delete from threads t using held h where t.tenant_id = h.tenant_id and t.thread_
 """
 
 
-@dataclass(frozen=True, slots=True)
+New: TypeAlias = tuple[str, UUID, str, str, str | None]
+"""A new thread's row: tenant, id, subject, metadata as JSON, agent."""
+
+
+@dataclass(slots=True)
 class PostgresThreads:
-    """`agenthub.ports.ThreadStore`. `thread_ttl` is for threads that do not get their own."""
+    """`agenthub.ports.ThreadStore`. `thread_ttl` is for threads that do not get their own; with a `group`,
+    requests of one moment share a statement."""
 
     db: Database
     thread_ttl: ThreadTtl | None = None
+    group: asyncio.TaskGroup | None = None
+    _new: Together[New] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._new = Together(self._create, self.group)
 
     async def create(
         self,
@@ -107,7 +125,7 @@ class PostgresThreads:
     ) -> Thread:
         new = (tenant, thread_id, subject, text(metadata), agent)
         if self.thread_ttl is None:
-            row = await self.db.row(CREATE, *new)
+            row = await self._new.ask(new)
         else:
             ttl = self.thread_ttl
             row = await self.db.row(CREATE_LIVING, *new, ttl.strategy, ttl.after)
@@ -117,6 +135,12 @@ class PostgresThreads:
         if found is None or not exists_ok:
             raise Conflict(f"Thread with ID {thread_id!s} already exists")
         return found
+
+    async def _create(self, new: Sequence[New]) -> Sequence[Record | None]:
+        rows = await self.db.fetch(CREATE, *zip(*new, strict=True))
+        made = {(row["tenant_id"], row["thread_id"]): row for row in rows}
+        # of two who asked for the same, the first has made it
+        return [made.pop(one[:2], None) for one in new]
 
     async def get(self, tenant: str, thread_id: UUID) -> Thread | None:
         row = await self.db.row(GET, tenant, thread_id, again=True)

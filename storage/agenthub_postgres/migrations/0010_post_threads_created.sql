@@ -1,0 +1,3 @@
+-- no-transaction
+-- `threads_listed` has taken its place.
+drop index concurrently if exists threads_created;
