@@ -30,6 +30,9 @@ def encode(value: Any) -> bytes:
 def plain(value: Any) -> Any:
     """One step of the way from an object to JSON. What can be read only once stays unread."""
     if isinstance(value, BaseModel):
+        if type(value).model_dump is BaseModel.model_dump:
+            # what it does, without its eighteen options: of a long chat this is most of the time
+            return value.__pydantic_serializer__.to_python(value)
         return value.model_dump()
     if isinstance(value, Interrupt):
         return interrupt(cast("Interrupt[Any]", value))

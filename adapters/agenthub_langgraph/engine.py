@@ -39,6 +39,7 @@ from agenthub_langgraph.driver_shown import shown
 from agenthub_langgraph.driver_state import SAVER, with_paused
 from agenthub_langgraph.encode import encode
 from agenthub_langgraph.saver import LeasedSaver
+from agenthub_langgraph.serde import serializer
 from agenthub_langgraph.store import HubStore
 from agenthub_langgraph.tracing import attached
 from agenthub_langgraph.updates import goto_of, update_of
@@ -275,11 +276,10 @@ def _view(saver: LeasedSaver, payload: JsonObject) -> None:
 
 
 def _serde(graph: AnyGraph) -> JsonPlusSerializer:
-    """Never pickle. The types that the graph declares come back as themselves, all others as data:
-    LangGraph derives that list when it compiles a graph, and forgets it when the graph is copied."""
+    """The types that the graph declares come back as themselves: LangGraph derives that list when it compiles
+    a graph, and forgets it when the graph is copied."""
     declared: set[tuple[str, ...]] | None = getattr(graph, "_serde_allowlist", None)
-    serde = JsonPlusSerializer(pickle_fallback=False)
-    return serde.with_msgpack_allowlist(declared) if declared else serde
+    return serializer(declared)
 
 
 def _config(claimed: Claimed) -> RunnableConfig:

@@ -13,13 +13,13 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.checkpoint.conformance.capabilities import ALL_CAPABILITIES
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 import agenthub_langgraph  # noqa: F401  # strict msgpack, before langgraph
 from agenthub.errors import Conflict, LeaseLost
 from agenthub_langgraph.saver import HubSaver, LeasedSaver
+from agenthub_langgraph.serde import serializer
 from testkit.core import Core
 
 ORPHANS = """
@@ -41,7 +41,7 @@ async def leased_saver(core: Core, *, wait: bool) -> LeasedSaver:
         core.checkpoints,
         core.writer,
         claimed.lease,
-        serde=JsonPlusSerializer(pickle_fallback=False),
+        serde=serializer(None),
         wait=wait,
         has_state=True,
         on_lost=lambda: pytest.fail("the lease was lost"),
