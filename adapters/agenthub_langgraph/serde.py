@@ -103,7 +103,7 @@ def serializer(allowed: Iterable[tuple[str, ...]] | None) -> JsonPlusSerializer:
 
 
 def _extension(value: Any) -> ormsgpack.Ext:
-    name = _KINDS.get(type(value))
+    name = _KINDS.get(cast("type[BaseMessage]", type(value)))
     if name is None or _FORM is None:
         raise _Unusual
     code, method = _FORM
