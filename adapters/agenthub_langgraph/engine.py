@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, cast
 from uuid import uuid5
 
+from langchain_core.messages import BaseMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
@@ -225,7 +226,9 @@ class LangGraphEngine:
                     outcome.paused = True
                 if mode in recorded and (not ns or request.subgraphs or mode == "messages"):
                     data = encode(payload)
-                    recorder.emit(mode, data, "" if not request.subgraphs else "|".join(ns))
+                    whole = mode == "messages" and not isinstance(payload[0], BaseMessageChunk)
+                    at = "" if not request.subgraphs else "|".join(ns)
+                    recorder.emit(mode, data, at, whole=whole)
                     if mode == "values" and not ns:
                         outcome.shown = data
                     await recorder.room()

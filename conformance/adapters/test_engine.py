@@ -19,6 +19,7 @@ from langgraph.types import Command, RetryPolicy, Send, interrupt
 from typing_extensions import TypedDict
 
 from agenthub_langgraph.engine import MESSAGE_CHARACTERS
+from agenthub_postgres.writer import GroupWriter
 from testkit.agents import ScriptedChat, Stage, usage
 from testkit.core import Core
 
@@ -480,3 +481,29 @@ async def test_a_custom_event_is_recorded_as_it_is_written(core: Core) -> None:
     stage = Stage(core, chain(node))
     run = await stage.run({"log": []})
     assert [e.json() for e in await stage.events(run, "custom")] == [{"progress": 1}]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_only_a_message_that_grows_is_committed_before_its_run_ends(
+    core: Core, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ScriptedChat(replies=[AIMessage("one two")])
+    ahead: list[str] = []
+    append = GroupWriter.append
+
+    def seen(self: GroupWriter, lease: Any, task_id: Any, events: Any) -> Any:
+        ahead.extend(event.kind for event in events)
+        return append(self, lease, task_id, events)
+
+    async def node(state: MessagesState) -> Any:
+        return {"messages": [await model.ainvoke("hi") if streams else AIMessage("one two")]}
+
+    monkeypatch.setattr(GroupWriter, "append", seen)
+    builder = StateGraph(MessagesState)
+    builder.add_node("a", node)
+    builder.add_edge(START, "a")
+    stage = Stage(core, builder.compile(), slice_seconds=60)
+    run = await stage.run({"messages": [("user", "hi")]})
+    assert ("messages" in ahead) == streams
+    said = [e.json()[0]["content"] for e in await stage.events(run, "messages")]
+    assert "".join(said).strip() == "one two"

@@ -33,6 +33,7 @@ class Stage:
     core: Core
     agent: Any
     name: str = AGENT
+    slice_seconds: float = 0.001
     claims: list[Claimed] = field(default_factory=list)
 
     async def run(self, input: Any = None, *, thread_id: UUID | None = None, **how: Any) -> Run:
@@ -62,7 +63,7 @@ class Stage:
             writer=self.core.writer,
             queue=self.core.queue,
             clock=SystemClock(),
-            slice_seconds=0.001,
+            slice_seconds=self.slice_seconds,
             cancel_grace_seconds=5,
         )
         return attempt, asyncio.create_task(attempt.run())

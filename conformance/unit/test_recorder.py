@@ -68,6 +68,17 @@ async def test_other_events_wait_one_slice_for_company() -> None:
 
 
 @virtual
+async def test_a_message_in_one_piece_waits_for_company_too() -> None:
+    writer = FakeWriter()
+    async with recording(writer) as recorder:
+        recorder.emit("messages", b"1", whole=True)
+        recorder.emit("updates", b"2")
+        await asyncio.sleep(1)
+        assert [len(slice_) for slice_ in writer.slices] == [2]
+        assert writer.moments == [pytest.approx(SLICE)]
+
+
+@virtual
 async def test_an_urgent_event_takes_the_waiting_ones_along() -> None:
     writer = FakeWriter()
     async with recording(writer) as recorder:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from asyncpg import DataError
+from asyncpg import DataError, QueryCanceledError
 
 from agenthub.errors import Unavailable
 from agenthub_postgres import together
@@ -110,9 +110,12 @@ async def test_what_postgres_refuses_fails_who_asked_for_it_alone() -> None:
     assert statement.sent == [["a"], ["b", "c", "d"], ["b"], ["c"], ["d"]]
 
 
+@pytest.mark.parametrize("failure", [Unavailable("away"), QueryCanceledError("away")])
 @virtual
-async def test_a_database_that_cannot_be_reached_is_not_asked_for_each_anew() -> None:
-    statement = Statement(failures={"c": Unavailable("away")})
+async def test_a_database_that_is_away_or_slow_is_not_asked_for_each_anew(
+    failure: Exception,
+) -> None:
+    statement = Statement(failures={"c": failure})
     async with gathered(statement) as calls:
         asking = ask(calls, "a", "b", "c")
         await moment()
@@ -155,8 +158,8 @@ async def test_a_statement_that_others_share_is_finished_without_the_one_who_lef
     assert statement.sent == [["a"], ["b", "c"]]
 
 
-@virtual
 @pytest.mark.parametrize("answered", [True, False], ids=["in a shared statement", "behind one"])
+@virtual
 async def test_at_the_end_of_the_process_who_waits_is_told(answered: bool) -> None:
     statement = Statement()
     asking: list[asyncio.Task[Any]] = []

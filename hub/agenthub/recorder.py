@@ -1,9 +1,9 @@
 """The recorder: an attempt's events, numbered, and committed in slices.
 
 The first token or custom event goes out at once; then whatever arose while the last slice was being
-committed, at most every `slice_seconds`. Other events wait that long for company, so that a short run
-has one commit, its finish, and not two. `emit` never waits, so an agent is never slowed by the log, except by
-`MOST_WAITING`, which bounds the memory that a fast agent can fill.
+committed, at most every `slice_seconds`. Other events, whole messages too, wait that long for company, so
+that a short run has one commit, its finish, and not two. `emit` never waits, so an agent is never slowed by
+the log, except by `MOST_WAITING`, which bounds the memory that a fast agent can fill.
 """
 
 from __future__ import annotations
@@ -49,12 +49,13 @@ class Recorder:
     def run_id(self) -> UUID:
         return self.claimed.lease.run_id
 
-    def emit(self, kind: str, data: bytes, ns: str = "") -> None:
-        """Record an event; returns at once."""
+    def emit(self, kind: str, data: bytes, ns: str = "", *, whole: bool = False) -> None:
+        """Record an event; returns at once. `whole`: a message that comes in one piece, which nobody watches
+        growing."""
         self._seq += 1
         self._waiting.append(Event(self._seq, self.run_id, kind, data, ns))
         self._arrived.set()
-        if kind in URGENT:
+        if kind in URGENT and not whole:
             self._urgent.set()
         if len(self._waiting) >= MOST_WAITING:
             self._room.clear()

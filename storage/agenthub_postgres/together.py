@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from asyncpg import PostgresError, Record
+from asyncpg import DataError, IntegrityConstraintViolationError, Record
 
 from agenthub.errors import Unavailable
 
 Asked = TypeVar("Asked")
 
+OWN = (DataError, IntegrityConstraintViolationError)
+"""Refusals that are about one row, and would not meet the others."""
 ENDING = "this process is ending; try again"
 MOST = 100
 """So many go into one statement: the first of them waits for the last."""
@@ -99,7 +101,7 @@ class Together(Generic[Asked]):
         except asyncio.CancelledError:
             _fail(batch, Unavailable(ENDING))
             raise
-        except PostgresError as refused:
+        except OWN as refused:
             if len(batch) == 1:
                 _fail(batch, refused)
                 return
