@@ -222,6 +222,22 @@ async def test_many_migrators_at_once_apply_everything_once(empty: str) -> None:
     assert await migrate(empty) == []
 
 
+async def test_an_index_whose_build_was_interrupted_is_built_anew(empty: str) -> None:
+    await migrate(empty)
+    connection = await asyncpg.connect(empty, server_settings={"search_path": "agenthub"})
+    try:
+        await connection.execute("delete from schema_migrations where name like '0009%'")
+        await connection.execute(
+            "update pg_index set indisvalid = false where indexrelid = 'threads_listed'::regclass"
+        )
+        assert await migrate(empty) == ["0009_pre_threads_listed.sql"]
+        assert await connection.fetchval(
+            "select indisvalid from pg_index where indexrelid = 'threads_listed'::regclass"
+        )
+    finally:
+        await connection.close()
+
+
 async def test_a_migration_that_fails_leaves_nothing_and_may_be_repeated(
     empty: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,15 @@
 """Migrations: numbered SQL files, applied in order, once, by one process at a time.
 
 `pre` files expand the schema and run before the new code; `post` files contract it and run after the
-old code is gone. Each file is one transaction, unless its first line is `-- no-transaction`. The
+old code is gone. Each file is one transaction, unless its first line is `-- no-transaction`: then each of its
+statements stands alone, and must bear to be repeated from the first, because any may have been the last. The
 application never migrates by itself: it checks, and refuses a schema that it does not fit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,6 +20,8 @@ from asyncpg import Connection, Record
 
 from agenthub.errors import Unavailable
 from agenthub_postgres.database import SETTINGS
+
+log = logging.getLogger(__name__)
 
 Phase: TypeAlias = Literal["pre", "post"]
 LOCK = 0x41474855  # "AGHU": one migrator at a time, in any number of processes
@@ -49,6 +53,11 @@ class Migration:
     @property
     def transactional(self) -> bool:
         return not self.sql.startswith("-- no-transaction")
+
+    @property
+    def statements(self) -> Sequence[str]:
+        """Of a file without a transaction; a statement ends with a line that ends with a semicolon."""
+        return [one for one in self.sql.split(";\n") if one.strip()]
 
 
 def migrations() -> Sequence[Migration]:
@@ -88,7 +97,11 @@ async def migrate(dsn: str, phases: Sequence[Phase] = ("pre", "post")) -> list[s
                     await connection.execute(migration.sql)
                     await connection.execute(RECORD, migration.name)
             else:
-                await connection.execute(migration.sql)
+                log.info(
+                    "applying %s, which waits for every transaction that is open", migration.name
+                )
+                for statement in migration.statements:
+                    await connection.execute(statement)
                 await connection.execute(RECORD, migration.name)
             done.append(migration.name)
     finally:
