@@ -110,8 +110,9 @@ async def open_hub(config: Config, project: Project | None = None) -> AsyncGener
         wakeups = await stack.enter_async_context(open_wakeups(config))
         agents = Agents(PostgresCatalogue(db), wakeups.tail, tenant=DEFAULT_TENANT)
         assistants = Assistants(PostgresAssistants(db), agents, wakeups.tail, tenant=DEFAULT_TENANT)
-        # what several requests share; it ends before the connections do
-        group = await stack.enter_async_context(asyncio.TaskGroup())
+        # for what several requests share; entered when nothing can fail any more that a person should read as
+        # it is, because a group wraps what passes through it
+        group = asyncio.TaskGroup()
         runs = PostgresRuns(db, thread_ttl, group)
         deliveries, dispatcher = await open_outgoing(
             config, db, wakeups.doorbell, runs, agents, http.webhooks
@@ -157,6 +158,7 @@ async def open_hub(config: Config, project: Project | None = None) -> AsyncGener
         fires = [scheduler.run, deadlines.run] if config.cron_poll_seconds else []
         await agents.refresh()
         await assistants.prepare()
+        await stack.enter_async_context(group)
         await stack.enter_async_context(
             in_background(*wakeups.loops, agents.run, assistants.run, *fires)
         )
