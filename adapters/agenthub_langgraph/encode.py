@@ -7,9 +7,10 @@ import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import orjson
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.types import Interrupt
 from pydantic import BaseModel
 
@@ -30,10 +31,7 @@ def encode(value: Any) -> bytes:
 def plain(value: Any) -> Any:
     """One step of the way from an object to JSON. What can be read only once stays unread."""
     if isinstance(value, BaseModel):
-        if type(value).model_dump is BaseModel.model_dump:
-            # what it does, without its eighteen options: of a long chat this is most of the time
-            return value.__pydantic_serializer__.to_python(value)
-        return value.model_dump()
+        return dumped(value)
     if isinstance(value, Interrupt):
         return interrupt(cast("Interrupt[Any]", value))
     if is_dataclass(value) and not isinstance(value, type):
@@ -47,6 +45,36 @@ def plain(value: Any) -> Any:
     if isinstance(value, Collection) and not isinstance(value, (str, type)):
         return list(cast("Collection[Any]", value))
     return repr(value)
+
+
+def _is_its_fields(kind: type[BaseModel]) -> bool:
+    """Whether a dump of such a model says of each field just what is in it."""
+    told = kind.__pydantic_decorators__
+    return (
+        kind.model_dump is BaseModel.model_dump
+        and not (told.field_serializers or told.model_serializers or told.computed_fields)
+        and not any(f.exclude or f.exclude_if for f in kind.model_fields.values())
+    )
+
+
+PLAIN_MESSAGES: Final[dict[type[BaseModel], int]] = {
+    kind: len(kind.model_fields)
+    for kind in (AIMessage, HumanMessage, SystemMessage, ToolMessage)
+    if _is_its_fields(kind)
+}
+"""Messages that are dumped without being looked into, and how many fields they have."""
+
+
+def dumped(value: BaseModel) -> dict[str, Any]:
+    """As `model_dump`, for an encoder: models inside may come as themselves. Not to be changed."""
+    kind = type(value)
+    if PLAIN_MESSAGES.get(kind) == len(value.__dict__) and not value.__pydantic_extra__:
+        # a long chat is a thousand of these, twice with every turn
+        return value.__dict__
+    if kind.model_dump is BaseModel.model_dump:
+        # what it does, without its eighteen options
+        return value.__pydantic_serializer__.to_python(value)
+    return value.model_dump()
 
 
 def _tame(value: Any, around: frozenset[int]) -> Any:

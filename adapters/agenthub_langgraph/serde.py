@@ -22,6 +22,8 @@ from langchain_core.messages import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel
 
+from agenthub_langgraph.encode import dumped
+
 # what upstream writes and reads with
 WRITING: Final = (
     ormsgpack.OPT_NON_STR_KEYS
@@ -107,10 +109,12 @@ def _extension(value: Any) -> ormsgpack.Ext:
     if name is None or _FORM is None:
         raise _Unusual
     code, method = _FORM
-    values = value.__pydantic_serializer__.to_python(value)
-    return ormsgpack.Ext(
-        code, ormsgpack.packb((*name, values, method), default=_extension, option=WRITING)
-    )
+    parts = (*name, dumped(value), method)
+    return ormsgpack.Ext(code, ormsgpack.packb(parts, default=_unusual, option=WRITING))
+
+
+def _unusual(_: Any) -> Any:
+    raise _Unusual
 
 
 def _message(code: int, data: bytes) -> BaseMessage:

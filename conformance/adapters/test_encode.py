@@ -16,12 +16,20 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessageChunk, HumanMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langgraph.types import Interrupt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, computed_field, field_serializer, model_serializer
 
 from agenthub.json import loads
-from agenthub_langgraph.encode import encode
+from agenthub_langgraph.encode import PLAIN_MESSAGES, dumped, encode
+from agenthub_langgraph.encode import _is_its_fields as is_its_fields
 
 
 @dataclass
@@ -186,3 +194,89 @@ def test_everything_becomes_strict_json_that_every_reader_decodes(value: Any) ->
     loads(encoded)
     json.loads(encoded, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     encoded.decode()
+
+
+def _construct(**fields: Any) -> BaseMessage:
+    return HumanMessage.model_construct(**fields)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage("hi", id="h", name="ada", additional_kwargs={"k": {"v": (1, 2)}}),
+        HumanMessage([{"type": "text", "text": "é"}, "and"]),
+        HumanMessage("x", mood="bad"),
+        SystemMessage("be brief"),
+        AIMessage(
+            "",
+            tool_calls=[{"name": "look", "args": {"at": [1, {"deep": None}]}, "id": "c1"}],
+            invalid_tool_calls=[{"name": "x", "args": "{", "id": "c2", "error": "no JSON"}],
+            usage_metadata={"input_tokens": 3, "output_tokens": 4, "total_tokens": 7},
+            response_metadata={"at": NOW, "id": UUID(int=7), "colour": Colour.RED, 5: "a number"},
+        ),
+        ToolMessage("x", tool_call_id="c", artifact=Model(when=NOW, tags={"a"})),
+        ToolMessage("x", tool_call_id="c", artifact=[HumanMessage("in", mood="bad"), Point(1)]),
+        ToolMessage("x", tool_call_id="c", artifact={"raw": b"\x00", "pair": Pair(1, 2)}),
+        AIMessageChunk("y", id="c"),
+        _construct(content="x"),
+    ],
+    ids=lambda m: f"{type(m).__name__} {m.content} {len(m.__dict__)}",
+)
+def test_a_message_is_shown_as_its_dump(message: BaseMessage) -> None:
+    assert json.loads(encode([message])) == json.loads(encode([message.model_dump()]))
+
+
+def test_long_chats_are_not_looked_into() -> None:
+    for kind in (AIMessage, HumanMessage, SystemMessage):
+        message = kind("x")
+        assert dumped(message) is message.__dict__
+    assert ToolMessage in PLAIN_MESSAGES
+
+
+def test_to_show_a_message_does_not_change_it() -> None:
+    message = HumanMessage("x", id="h", additional_kwargs={"k": [1]})
+    before = message.model_copy(deep=True)
+    encode({"messages": [message, message]})
+    assert message == before
+
+
+class Plainly(BaseModel):
+    x: int = 1
+
+
+class Serialized(Plainly):
+    @field_serializer("x")
+    def less(self, x: int) -> int:
+        return x - 1
+
+
+class Whole(Plainly):
+    @model_serializer
+    def whole(self) -> dict[str, int]:
+        return {"y": self.x}
+
+
+class Computed(Plainly):
+    @computed_field
+    @property
+    def y(self) -> int:
+        return self.x
+
+
+class Excluding(Plainly):
+    secret: str = Field("", exclude=True)
+
+
+class Overriding(Plainly):
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize("kind", [Serialized, Whole, Computed, Excluding, Overriding])
+def test_a_model_that_is_shown_otherwise_is_dumped(kind: type[Plainly]) -> None:
+    assert not is_its_fields(kind)
+    assert dumped(kind()) == kind().model_dump()
+
+
+def test_a_model_of_mere_fields_is_its_fields() -> None:
+    assert is_its_fields(Plainly)

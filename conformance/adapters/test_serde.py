@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -25,6 +26,13 @@ from pydantic import BaseModel
 
 from agenthub_langgraph import serde
 from agenthub_langgraph.serde import serializer
+
+
+def _with_more(message: BaseMessage) -> BaseMessage:
+    """The message with something that stands among its fields and is none."""
+    message.__dict__["cached"] = 1
+    return message
+
 
 ASKED = AIMessage(
     "",
@@ -49,6 +57,15 @@ class Kept(BaseModel):
     name: str
 
 
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+
+class Tag(str):
+    """A string of the user's."""
+
+
 class OwnMessage(HumanMessage):
     """A class of the user's."""
 
@@ -68,6 +85,9 @@ USUAL: dict[str, list[Any]] = {
     "numbers": [AIMessage("", additional_kwargs={"n": [math.inf, -0.0, 2**63, True]})],
     "bytes": [ToolMessage("x", tool_call_id="c", artifact=b"\x00\xff")],
     "a lone surrogate": [HumanMessage("\ud800 x")],
+    "containers of their own kind": [
+        ToolMessage(Tag("x"), tool_call_id=Tag("c"), artifact=OrderedDict(b=(1, Tag("y")), a=[])),
+    ],
 }
 UNUSUAL: dict[str, list[Any]] = {
     "a chunk among them": [HumanMessage("x"), AIMessageChunk("y", id="c")],
@@ -81,6 +101,9 @@ UNUSUAL: dict[str, list[Any]] = {
     "a model": [ToolMessage("x", tool_call_id="c", artifact=Kept(name="k"))],
     "a set": [ToolMessage("x", tool_call_id="c", artifact={1, 2})],
     "an enum": [ToolMessage("x", tool_call_id="c", artifact=Color.RED)],
+    "a named tuple": [ToolMessage("x", tool_call_id="c", artifact=Pair(1, 2))],
+    "a message without all of its fields": [HumanMessage.model_construct(content="x", id="h")],
+    "a field that is there unseen": [_with_more(HumanMessage("x"))],
     "a message inside": [ToolMessage("x", tool_call_id="c", artifact=[HumanMessage("in")])],
     "no messages": [1, "langchain_core.messages."],
     "nothing": [],

@@ -25,8 +25,9 @@ async def open_redis(
 ) -> AsyncGenerator[tuple[RedisDoorbell, RedisTail, Sequence[Loop]]]:
     """A doorbell and a tail on one server, and the loops that are the caller's to run."""
     connect = cast("Any", Redis).from_url  # redis-py's types are partial
-    client: Redis = connect(url)
-    waiting: Redis = connect(url, socket_timeout=None)
+    # protocol 3 has nothing for us, and redis-py writes out every message of a channel for a log then
+    client: Redis = connect(url, protocol=2)
+    waiting: Redis = connect(url, protocol=2, socket_timeout=None)
     outgoing = Outgoing(client)
     doorbell = RedisDoorbell(outgoing, waiting, prefix=prefix)
     tail = RedisTail(client, outgoing, prefix=prefix, refresh_seconds=refresh_seconds)
