@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from agenthub.errors import Conflict
 from agenthub.ids import new_id
@@ -16,7 +17,7 @@ from agenthub.threads import Thread
 from agenthub_postgres import plain_runs, runs
 from agenthub_postgres.records import run_of
 from agenthub_postgres.runs import PostgresRuns
-from agenthub_postgres.threads import PostgresThreads
+from agenthub_postgres.threads import PostgresThreads, delete
 from testkit.core import Core
 
 ROWS = """
@@ -116,7 +117,7 @@ async def test_threads_of_one_moment_are_made_together_and_each_once(core: Core)
         store = PostgresThreads(core.db, group=group)
         made = await asyncio.gather(
             *(
-                store.create(core.tenant, id, subject=f"s{n}", metadata={"n": n}, agent="a")
+                store.create(core.tenant, id, subject=f"s{n}", metadata={"n": n}, agent="a", fresh=True)
                 for n, id in enumerate(asked)
             ),
             return_exceptions=True,
@@ -125,3 +126,22 @@ async def test_threads_of_one_moment_are_made_together_and_each_once(core: Core)
         0, 1, 2, Conflict,
     ]  # fmt: skip
     assert (await core.thread(ids[1])).subject == "s1"
+
+
+async def test_an_id_that_is_on_its_way_out_keeps_nobody_else_waiting(core: Core) -> None:
+    going = new_id()
+    await core.threads.create(core.tenant, going, subject="s", metadata={})
+    async with asyncio.TaskGroup() as group:
+        store = PostgresThreads(core.db, group=group)
+
+        def create(id: UUID, *, fresh: bool) -> asyncio.Task[Thread]:
+            made = store.create(core.tenant, id, subject="s", metadata={"n": 2}, fresh=fresh)
+            return group.create_task(made)
+
+        async with core.db.transaction() as connection:
+            assert await delete(connection, core.tenant, going)
+            again = create(going, fresh=False)
+            others = [create(new_id(), fresh=True) for _ in range(3)]
+            await asyncio.wait(others)
+            assert not again.done()
+    assert (await core.thread(going)).metadata == {"n": 2}

@@ -153,8 +153,12 @@ class ThreadStore(Protocol):
         metadata: JsonObject,
         agent: str | None = None,
         exists_ok: bool = False,
+        fresh: bool = False,
     ) -> Thread:
-        """Raises `Conflict` when it exists and that is not welcome."""
+        """`fresh`: the id was made for this thread, and nobody else can have it.
+
+        Raises `Conflict` when it exists and that is not welcome.
+        """
         ...
 
     async def get(self, tenant: str, thread_id: UUID) -> Thread | None: ...

@@ -456,6 +456,7 @@ class Hub:
             subject=who.subject,
             metadata=metadata or {},
             exists_ok=exists_ok,
+            fresh=thread_id is None,
         )
 
     async def thread(self, who: Principal, thread_id: UUID) -> Thread:

@@ -122,13 +122,17 @@ class PostgresThreads:
         metadata: JsonObject,
         agent: str | None = None,
         exists_ok: bool = False,
+        fresh: bool = False,
     ) -> Thread:
         new = (tenant, thread_id, subject, text(metadata), agent)
-        if self.thread_ttl is None:
-            row = await self._new.ask(new)
-        else:
+        if self.thread_ttl is not None:
             ttl = self.thread_ttl
             row = await self.db.row(CREATE_LIVING, *new, ttl.strategy, ttl.after)
+        elif fresh:
+            row = await self._new.ask(new)
+        else:
+            # who deletes this very thread would keep the others' waiting
+            [row] = await self._create([new])
         if row is not None:
             return thread_of(row)
         found = await self.get(tenant, thread_id)

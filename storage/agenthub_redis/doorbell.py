@@ -43,6 +43,8 @@ class RedisDoorbell:
             if topic not in self._ringing:
                 self._ringing.add(topic)
                 self.outgoing.put(partial(self._push, topic))
+        # a worker waits for it, and whoever rings has other things to do next: let it be sent first
+        await asyncio.sleep(0)
 
     def _push(self, topic: str, pipeline: Any) -> None:
         self._ringing.discard(topic)
