@@ -70,7 +70,7 @@ def dumped(value: BaseModel) -> dict[str, Any]:
     kind = type(value)
     if PLAIN_MESSAGES.get(kind) == len(value.__dict__) and not value.__pydantic_extra__:
         # a long chat is a thousand of these, twice with every turn
-        return value.__dict__
+        return cast("dict[str, Any]", value.__dict__)
     if kind.model_dump is BaseModel.model_dump:
         # what it does, without its eighteen options
         return value.__pydantic_serializer__.to_python(value)

@@ -117,7 +117,9 @@ async def test_threads_of_one_moment_are_made_together_and_each_once(core: Core)
         store = PostgresThreads(core.db, group=group)
         made = await asyncio.gather(
             *(
-                store.create(core.tenant, id, subject=f"s{n}", metadata={"n": n}, agent="a", fresh=True)
+                store.create(
+                    core.tenant, id, subject=f"s{n}", metadata={"n": n}, agent="a", fresh=True
+                )
                 for n, id in enumerate(asked)
             ),
             return_exceptions=True,

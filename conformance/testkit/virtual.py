@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -46,11 +47,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
 
+@dataclass
 class LoopClock:
-    """`agenthub.clock.Clock` in the time of the running loop."""
+    """`agenthub.clock.Clock` in the time of the running loop, which is `busy` for that share of it."""
+
+    busy: float = 0.0
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def processor(self) -> float:
+        return self.busy * self.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

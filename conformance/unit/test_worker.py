@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agenthub.config import Config
+from agenthub.crowd import FEW, LEAST, LOOK_SECONDS, PATIENCE_SECONDS
 from agenthub.ports import Claimed, Finish, control_topic, work_topic
 from agenthub.recorder import Recorder
 from agenthub.worker import Worker
@@ -28,18 +29,26 @@ class Gates:
     cancelled: list[tuple[float, Any]] = field(default_factory=list)
     most: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    ends: dict[Any, asyncio.Event] = field(default_factory=dict[Any, asyncio.Event])
+
+    def done(self, run_id: Any) -> None:
+        self.ends[run_id].set()
 
     async def execute(self, claimed: Claimed, recorder: Recorder) -> Finish:
         run_id = claimed.lease.run_id
         self.started.append(run_id)
         self.running.add(run_id)
         self.most = max(self.most, len(self.running))
+        own = self.ends[run_id] = asyncio.Event()
+        either = [asyncio.ensure_future(event.wait()) for event in (self.gate, own)]
         try:
-            await self.gate.wait()
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self.cancelled.append((now(), run_id))
             raise
         finally:
+            for wait in either:
+                wait.cancel()
             self.running.discard(run_id)
         return DONE
 
@@ -55,6 +64,7 @@ class Scene:
     doorbell: FakeDoorbell = field(default_factory=FakeDoorbell)
     engine: Gates = field(default_factory=Gates)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: LoopClock = field(default_factory=LoopClock)
 
     def __post_init__(self) -> None:
         self.renewals.held = self.queue.held
@@ -67,7 +77,7 @@ class Scene:
             renewals=self.renewals,
             writer=self.writer,
             doorbell=self.doorbell,
-            clock=LoopClock(),
+            clock=self.clock,
             config=self.config,
         )
 
@@ -144,6 +154,81 @@ async def test_a_long_line_is_claimed_in_batches() -> None:
         await scene.enqueue(12)
         assert len(scene.engine.running) == 12
         assert set(scene.queue.limits) == {5}
+
+
+def crowded(busy: float) -> Scene:
+    return Scene(config=Config(slots=100, claim_batch=50), clock=LoopClock(busy))
+
+
+@virtual
+async def test_a_loop_without_a_pause_keeps_few_runs_at_once() -> None:
+    scene = crowded(busy=1.0)
+    async with working(scene):
+        await scene.enqueue(60)
+        await asyncio.sleep(PATIENCE_SECONDS / 2)
+        assert len(scene.engine.running) == FEW
+        assert scene.queue.limits == [FEW, FEW]  # the first when it came and found nothing
+
+
+@virtual
+async def test_a_loop_with_pauses_takes_as_many_as_there_are_slots() -> None:
+    scene = crowded(busy=0.5)
+    async with working(scene):
+        await scene.enqueue(100)
+        await asyncio.sleep(LOOK_SECONDS * 2.5)
+        assert len(scene.engine.running) == 100
+
+
+@virtual
+async def test_where_a_busy_loop_has_come_to_an_end_with_some_others_start() -> None:
+    scene = crowded(busy=1.0)
+    async with working(scene):
+        await scene.enqueue(60)
+        for one in list(scene.engine.running)[: LEAST - 1]:
+            scene.engine.done(one)
+        await asyncio.sleep(PATIENCE_SECONDS / 2)
+        assert len(scene.engine.started) == FEW
+        scene.engine.done(next(iter(scene.engine.running)))
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert len(scene.engine.started) == FEW + LEAST
+
+
+@virtual
+async def test_what_is_only_to_be_written_crowds_nobody() -> None:
+    scene = crowded(busy=1.0)
+    written = asyncio.Event()
+
+    async def until_written() -> None:
+        await written.wait()
+
+    scene.writer.ask_finish = until_written
+    async with working(scene):
+        await scene.enqueue(60)
+        for one in list(scene.engine.running):
+            scene.engine.done(one)
+        await asyncio.sleep(PATIENCE_SECONDS / 2)
+        assert len(scene.engine.started) == 2 * FEW
+        written.set()
+
+
+@virtual
+async def test_behind_runs_that_never_pause_some_more_start_after_a_while() -> None:
+    scene = crowded(busy=1.0)
+    async with working(scene):
+        await scene.enqueue(60)
+        await asyncio.sleep(PATIENCE_SECONDS * 2.5)
+        assert len(scene.engine.running) == FEW + 2 * LEAST
+
+
+@virtual
+async def test_a_worker_that_waits_for_room_leaves_without_a_claim() -> None:
+    scene = crowded(busy=1.0)
+    async with working(scene):
+        await scene.enqueue(60)
+        scene.engine.gate.set()
+        scene.stopping.set()
+        await moment()
+    assert scene.queue.limits == [FEW, FEW]
 
 
 @virtual

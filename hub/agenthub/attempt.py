@@ -66,6 +66,11 @@ class Attempt:
         self._patience: asyncio.TimerHandle | None = None
         self._abandoned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def executing(self) -> bool:
+        """Whether the agent has still to come to its end; after that there is only to write."""
+        return self._work is None or not self._work.done()
+
     def lost(self) -> None:
         """The lease is gone."""
         self.stop("lost")

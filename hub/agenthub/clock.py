@@ -12,6 +12,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
 
+    def processor(self) -> float:
+        """Seconds for which the calling thread had a processor."""
+        ...
+
     async def sleep(self, seconds: float) -> None: ...
 
 
@@ -20,6 +24,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def processor(self) -> float:
+        return time.thread_time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

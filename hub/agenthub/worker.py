@@ -15,6 +15,7 @@ from agenthub.attempt import Attempt, Engine
 from agenthub.chance import spread
 from agenthub.clock import Clock
 from agenthub.config import Config
+from agenthub.crowd import Crowd
 from agenthub.deliveries import DELIVERIES_TOPIC
 from agenthub.lease import LeaseKeeper
 from agenthub.ports import Claimed, Doorbell, Finish, LeaseWriter, Queue, control_topic, work_topic
@@ -61,6 +62,7 @@ class Worker:
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         # agents that ignored their cancellation: they hold a slot for as long as they go on
         self._left_behind: set[asyncio.Task[Finish]] = set()
+        self._crowd = Crowd(clock)
         self._look = asyncio.Event()
         self._suspects_due = 0.0
         self._leaving = False
@@ -103,8 +105,7 @@ class Worker:
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         while not self._leaving:
-            free = self.config.slots - self._busy
-            limit = min(free, self.config.claim_batch)
+            limit = await self._room()
             claimed: Sequence[Claimed] = ()
             if limit > 0:
                 sent = self.clock.monotonic()
@@ -138,6 +139,13 @@ class Worker:
             if limit <= 0 or len(claimed) < limit:
                 await self._look.wait()
                 self._look.clear()
+
+    async def _room(self) -> int:
+        """How many more runs may start now."""
+        limit = min(self.config.slots - self._busy, self.config.claim_batch)
+        if limit > 0:
+            limit = await self._crowd.room(self._executing, limit)
+        return 0 if self._leaving else limit
 
     def _room_for_suspects(self) -> list[int]:
         """How many more runs with one failure, two, … may run here at once.
@@ -185,6 +193,9 @@ class Worker:
         if not work.cancelled():
             work.exception()  # nobody else asks, and asyncio would complain
         self._look.set()
+
+    def _executing(self) -> int:
+        return sum(attempt.executing for attempt in self._attempts.values())
 
     @property
     def _busy(self) -> int:
