@@ -10,7 +10,13 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Final, cast
 
 import orjson
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langgraph.types import Interrupt
 from pydantic import BaseModel
 
@@ -57,7 +63,7 @@ def _is_its_fields(kind: type[BaseModel]) -> bool:
     )
 
 
-PLAIN_MESSAGES: Final[dict[type[BaseModel], int]] = {
+PLAIN_MESSAGES: Final[dict[type[BaseMessage], int]] = {
     kind: len(kind.model_fields)
     for kind in (AIMessage, HumanMessage, SystemMessage, ToolMessage)
     if _is_its_fields(kind)
@@ -68,7 +74,8 @@ PLAIN_MESSAGES: Final[dict[type[BaseModel], int]] = {
 def dumped(value: BaseModel) -> dict[str, Any]:
     """As `model_dump`, for an encoder: models inside may come as themselves. Not to be changed."""
     kind = type(value)
-    if PLAIN_MESSAGES.get(kind) == len(value.__dict__) and not value.__pydantic_extra__:
+    known = PLAIN_MESSAGES.get(cast("type[BaseMessage]", kind))
+    if known == len(value.__dict__) and not value.__pydantic_extra__:
         # a long chat is a thousand of these, twice with every turn
         return cast("dict[str, Any]", value.__dict__)
     if kind.model_dump is BaseModel.model_dump:

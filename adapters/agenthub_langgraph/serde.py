@@ -12,17 +12,10 @@ from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import ormsgpack
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    HumanMessage,
-    SystemMessage,
-    ToolMessage,
-)
+from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from pydantic import BaseModel
 
-from agenthub_langgraph.encode import dumped
+from agenthub_langgraph.encode import PLAIN_MESSAGES, dumped
 
 # what upstream writes and reads with
 WRITING: Final = (
@@ -68,9 +61,7 @@ def _name(kind: type[BaseMessage]) -> tuple[str, str]:
 
 _FORM: Final = _form()
 _KINDS: Final[dict[type[BaseMessage], tuple[str, str]]] = {
-    kind: _name(kind)
-    for kind in (AIMessage, HumanMessage, SystemMessage, ToolMessage)
-    if _FORM is not None and kind.model_dump is BaseModel.model_dump
+    kind: _name(kind) for kind in PLAIN_MESSAGES if _FORM is not None
 }
 _NAMED: Final = {name: (kind, kind.model_fields.keys()) for kind, name in _KINDS.items()}
 

@@ -17,6 +17,7 @@ from agenthub.events import Event
 from agenthub.ids import new_id
 from agenthub.ports import Following
 from agenthub_redis import RedisTail, open_redis
+from testkit.virtual import moment
 
 LONG = 3600.0
 """Nobody looks by himself within a test."""
@@ -135,6 +136,22 @@ async def test_a_task_that_is_followed_again_at_once_stays_subscribed(redis_url:
         async with Redis.from_url(redis_url) as admin:
             while await subscribers(admin, task_id):
                 pass
+
+
+async def test_a_ring_is_on_its_way_before_whoever_rings_goes_on(redis_url: str) -> None:
+    sent: list[bool] = []
+    async with open_redis(redis_url, prefix="test:") as (bell, _, loops):
+        flush = bell.outgoing.flush
+
+        async def noticed() -> None:
+            sent.append(True)
+            await flush()
+
+        bell.outgoing.flush = noticed
+        async with in_background(*loops):
+            await moment()
+            await bell.ring(["work"])
+            assert sent
 
 
 async def subscribers(admin: Redis, task_id: UUID) -> int:
