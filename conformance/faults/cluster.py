@@ -30,6 +30,12 @@ TIGHT = {
     "AGENTHUB_LEASE_MARGIN_SECONDS": "0.5",
     "AGENTHUB_REAP_SECONDS": "0.4",
 }
+RARE_POLL_SECONDS = 10.0
+RARE_POLLS = {
+    "AGENTHUB_POLL_SECONDS": str(RARE_POLL_SECONDS),
+    "AGENTHUB_STREAM_POLL_SECONDS": str(RARE_POLL_SECONDS),
+}
+"""Who waits for such a poll stands out on any machine, however busy."""
 # `env` and not the environment of `process`: what a test run is told is no setting of the hub
 HUB = ("/usr/bin/env", "-u", "AGENTHUB_TEST_PG_BIN", sys.executable, "-m", "agenthub_server")
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from faults import clients
-from faults.cluster import Cluster
+from faults.cluster import RARE_POLL_SECONDS, RARE_POLLS, Cluster
 
 COUNT = 40
 RETRY_SECONDS = 0.02
@@ -76,3 +76,9 @@ async def latency(hub: Cluster, times: int = 10) -> float:
         await clients.output(hub.url, run)
         slowest = max(slowest, time.monotonic() - began)
     return slowest
+
+
+async def polled(hub: Cluster) -> bool:
+    """Whether any of ten runs, one after the other, waited for a poll of a hub with `RARE_POLLS`."""
+    assert hub.settings.items() >= RARE_POLLS.items()
+    return await latency(hub) > RARE_POLL_SECONDS / 2

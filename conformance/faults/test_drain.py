@@ -8,13 +8,14 @@ import time
 from typing import Any
 
 from faults import clients
-from faults.cluster import Cluster, ids
+from faults.cluster import RARE_POLL_SECONDS, RARE_POLLS, Cluster, ids
 from testkit.waiting import eventually
 
 ALL = list(range(1, 11))
 
 
 async def test_a_worker_finishes_short_runs_and_gives_long_ones_back(hub: Cluster) -> None:
+    hub.settings |= RARE_POLLS
     await hub.start(workers=1, AGENTHUB_DRAIN_SECONDS="1")
     leaving = hub.workers[0]
     short, long = hub.journal("short"), hub.journal("long")
@@ -29,13 +30,13 @@ async def test_a_worker_finishes_short_runs_and_gives_long_ones_back(hub: Cluste
     assert (await clients.output(hub.url, quick))["done"] == [1]
     assert await leaving.wait(within=5) == 0, leaving.output()
     left_at = time.time()
-    began_at = await hub.recovered(slow["run_id"], within=5)
+    began_at = await hub.recovered(slow["run_id"], within=60)
     print(f"a run that was given back: {began_at - left_at:.2f} s after its worker left")
     long.open(5)
     assert (await clients.output(hub.url, slow))["done"] == ALL
     rows = await hub.rows("select agent, epoch, failures from runs order by agent")
     assert [tuple(row) for row in rows] == [("brief", 1, 0), ("ten_steps", 2, 0)]
-    assert began_at - left_at < 1
+    assert began_at - left_at < RARE_POLL_SECONDS / 2
     assert set(long.executions().values()) == {1, 2}
     await hub.holds()
 
@@ -68,7 +69,7 @@ async def test_a_second_signal_ends_a_worker_at_once(hub: Cluster) -> None:
     leaving.signal(signal.SIGTERM)
     await eventually(lambda: "draining 1 runs" in leaving.output())
     leaving.signal(signal.SIGTERM)
-    assert await leaving.wait(within=1) == 130
+    assert await leaving.wait(within=5) == 130
     journal.open(5)
     await hub.worker()
     assert (await clients.output(hub.url, run))["done"] == ALL
