@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
+
+from agenthub_redis.link import BROKEN, SILENT_SECONDS, Command, Link
 
 log = logging.getLogger(__name__)
-
-Command = Callable[[Any], None]
-"""Puts itself on the pipeline that it is given."""
 
 
 class Outgoing:
     """Sends what it is given; `run` must be running."""
 
-    def __init__(self, client: Redis) -> None:
-        # redis-py's types are partial
-        self.client: Any = client
+    def __init__(self, link: Link) -> None:
+        self.link = link
         self._waiting: list[Command] = []
+        self._once: set[Command] = set()
         self._queued = asyncio.Event()
 
-    def put(self, command: Command) -> None:
+    def put(self, *command: bytes | str | int) -> None:
         """Queue a command for the next round trip."""
         self._waiting.append(command)
         self._queued.set()
+
+    def put_once(self, *command: bytes | str | int) -> None:
+        """The same, unless this very command is queued for it."""
+        if command not in self._once:
+            self._once.add(command)
+            self.put(*command)
 
     async def run(self) -> None:
         """Send what is queued, for ever; what comes together goes together."""
@@ -42,22 +45,36 @@ class Outgoing:
     async def flush(self) -> None:
         """Send what is queued now."""
         self._queued.clear()
+        self._once.clear()
         commands, self._waiting = self._waiting, []
         if not commands:
             return
-        pipeline = self.client.pipeline(transaction=False)
-        for command in commands:
-            command(pipeline)
+        # one that was open may have broken since it was last used, and its server be there again
+        was_open = self.link.is_open
         try:
-            answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as lost:
-            log.debug("%d wake-ups are lost (%s); polls make up for them", len(commands), lost)
+            if not (await self._sent(commands) or (was_open and await self._sent(commands))):
+                log.debug("%d wake-ups are lost; polls make up for them", len(commands))
         except asyncio.CancelledError:
             # the last flush takes them along: a worker that leaves has just given its runs back, and
             # a reader ignores what it has seen
             self._waiting = commands + self._waiting
             raise
-        else:
-            refused = next((a for a in answers if isinstance(a, Exception)), None)
-            if refused is not None:
-                log.warning("Redis refuses wake-ups (%s); polls make up for them", refused)
+
+    async def _sent(self, commands: Sequence[Command]) -> bool:
+        refused: ResponseError | None = None
+        try:
+            await self.link.open()
+            async with asyncio.timeout(SILENT_SECONDS):
+                await self.link.send(commands)
+                for _ in commands:
+                    try:
+                        await self.link.receive()
+                    except ResponseError as error:
+                        refused = refused or error
+        except BROKEN as broken:
+            log.debug("Redis is not reachable (%s)", broken)
+            await self.link.close()
+            return False
+        if refused is not None:
+            log.warning("Redis refuses wake-ups (%s); polls make up for them", refused)
+        return True

@@ -11,16 +11,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from agenthub.background import in_background
 from agenthub.events import Event, pack, unpack
 from agenthub.fanout import Fanout, Follower
 from agenthub.ports import Following
+from agenthub_redis.link import BROKEN, Link
 from agenthub_redis.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
@@ -38,24 +35,21 @@ class RedisTail:
     """`agenthub.ports.Tail`; `run` must be running."""
 
     def __init__(
-        self, client: Redis, outgoing: Outgoing, *, prefix: str, refresh_seconds: float
+        self, link: Link, outgoing: Outgoing, *, prefix: str, refresh_seconds: float
     ) -> None:
-        # redis-py's types are partial
-        self.client: Any = client
+        self.link = link
         self.outgoing = outgoing
         self.task_prefix = f"{prefix}task:".encode()
         self.topic_prefix = f"{prefix}topic:".encode()
         self.refresh_seconds = refresh_seconds
         self._fanout = Fanout()
-        self._pubsub: Any = self.client.pubsub()
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
         self._wanted: set[bytes] = set()
         self._unwanted: set[bytes] = set()
         self._giving_up = False
         self._changed = asyncio.Event()
         self._down = False
-        # of two tasks that connect at once, each would get a connection, and one of them be forgotten
-        # with what was subscribed on it
+        # what is asked for before has to wait: it would be subscribed nowhere
         self._connected = asyncio.Event()
 
     def _channel(self, task_id: UUID) -> bytes:
@@ -69,10 +63,7 @@ class RedisTail:
         self._publish(self.topic_prefix + topic.encode(), b"")
 
     def _publish(self, channel: bytes, packed: bytes) -> None:
-        def send(pipeline: Any) -> None:
-            pipeline.publish(channel, packed)
-
-        self.outgoing.put(send)
+        self.outgoing.put("PUBLISH", channel, packed)
 
     def broadcasts(self, topic: str) -> AsyncIterator[None]:
         return self._fanout.broadcasts(topic, every=self.refresh_seconds)
@@ -131,12 +122,14 @@ class RedisTail:
             if self._giving_up:
                 self._giving_up = False
                 unwanted, self._unwanted = self._unwanted, set()
+            commands = [
+                (name, *channels)
+                for name, channels in (("SUBSCRIBE", wanted), ("UNSUBSCRIBE", unwanted))
+                if channels
+            ]
             try:
-                if wanted:
-                    await self._pubsub.subscribe(*wanted)
-                if unwanted:
-                    await self._pubsub.unsubscribe(*unwanted)
-            except (RedisError, OSError) as lost:
+                await self.link.send(commands)
+            except BROKEN as lost:
                 log.debug("subscriptions wait for the next connection: %s", lost)
 
     async def run(self) -> None:
@@ -147,35 +140,37 @@ class RedisTail:
     async def _receive(self) -> None:
         while True:
             try:
-                await self._pubsub.psubscribe(self.topic_prefix + b"*")
+                await self.link.open()
                 channels = [self._channel(task_id) for task_id in self._fanout.tasks]
-                if channels:
-                    await self._pubsub.subscribe(*channels)
+                await self.link.send(
+                    [
+                        ("PSUBSCRIBE", self.topic_prefix + b"*"),
+                        *([("SUBSCRIBE", *channels)] if channels else []),
+                    ]
+                )
                 self._fanout.look_everywhere()
                 self._down = False
                 self._connected.set()
                 while True:
-                    message = await self._pubsub.get_message(timeout=None)
-                    if message is not None:
-                        self._received(message)
-            except (RedisError, OSError) as broken:
+                    self._received(await self.link.receive())
+            except BROKEN as broken:
                 if not self._down:
                     log.warning("Redis is not reachable (%s); streams fall back to polling", broken)
                 self._down = True
                 self._connected.clear()
                 self._fanout.look_everywhere()
-                await self._pubsub.aclose()
-                self._pubsub = self.client.pubsub()
+                await self.link.close()
                 await asyncio.sleep(RECONNECT_SECONDS)
 
-    def _received(self, message: dict[str, Any]) -> None:
-        kind, channel = message["type"], message["channel"]
-        if kind == "subscribe":
+    def _received(self, message: Sequence[bytes]) -> None:
+        """`[kind, (pattern,) channel, data]` of the Redis protocol, 2."""
+        kind, *_, channel, data = message
+        if kind == b"message":
+            task_id = UUID(bytes=channel[len(self.task_prefix) :])
+            self._fanout.deliver(task_id, unpack(data) if data else ())
+        elif kind == b"pmessage":
+            self._fanout.announce(channel[len(self.topic_prefix) :].decode())
+        elif kind == b"subscribe":
             confirmed = self._confirmed.get(channel)
             if confirmed is not None and not confirmed.done():
                 confirmed.set_result(None)
-        elif kind == "pmessage":
-            self._fanout.announce(channel[len(self.topic_prefix) :].decode())
-        elif kind == "message":
-            task_id = UUID(bytes=channel[len(self.task_prefix) :])
-            self._fanout.deliver(task_id, unpack(message["data"]) if message["data"] else ())

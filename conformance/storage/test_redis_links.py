@@ -1,0 +1,125 @@
+"""Links to a real Valkey, and to one that says nothing: held, opened again, and left at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from agenthub.background import in_background
+from agenthub_redis import RedisDoorbell, link, open_redis
+from testkit.virtual import moment
+from testkit.waiting import eventually
+
+LONG = 30.0
+
+
+@asynccontextmanager
+async def bell_on(redis_url: str) -> AsyncGenerator[RedisDoorbell]:
+    async with (
+        open_redis(redis_url, prefix="test:") as (bell, _, loops),
+        in_background(*loops),
+    ):
+        yield bell
+
+
+@asynccontextmanager
+async def silent(folder: Path) -> AsyncGenerator[str]:
+    """The address of a server that takes every connection and says nothing."""
+    path = folder / "silent.sock"
+    took: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_unix_server(lambda _, writer: took.append(writer), path)
+    try:
+        yield f"unix://{path}"
+    finally:
+        server.close()
+        for writer in took:
+            writer.close()
+
+
+async def rings(redis_url: str, topic: str) -> int:
+    """Rings that nobody has heard yet."""
+    async with Redis.from_url(redis_url) as admin:
+        return await admin.llen(f"test:bell:{topic}")  # pyright: ignore[reportGeneralTypeIssues,reportUnknownMemberType]
+
+
+async def test_a_ring_goes_out_though_its_link_broke_since_the_last_one(redis_url: str) -> None:
+    async with bell_on(redis_url) as bell:
+        for topic in ("first", "second", "third"):
+            await bell.ring([topic])
+            # the first try is the only one that the link could have had
+            await eventually(lambda topic=topic: rings(redis_url, topic))
+            async with Redis.from_url(redis_url) as admin:
+                await admin.execute_command("CLIENT KILL TYPE normal")
+            await moment()
+
+
+async def test_a_ring_that_is_not_yet_on_its_way_is_not_sent_twice(redis_url: str) -> None:
+    async with bell_on(redis_url) as bell:
+        await asyncio.gather(*(bell.ring(["busy"]) for _ in range(5)))
+        await bell.ring(["last"])
+        await eventually(lambda: rings(redis_url, "last"))
+        assert await rings(redis_url, "busy") == 1
+
+
+async def test_a_ring_after_one_that_was_sent_is_sent_too(redis_url: str) -> None:
+    async with bell_on(redis_url) as bell:
+        for sent in range(1, 4):
+            await bell.ring(["again"])
+            await eventually(lambda sent=sent: heard(redis_url, sent))
+
+
+async def heard(redis_url: str, sent: int) -> bool:
+    return await rings(redis_url, "again") == sent
+
+
+async def test_who_stops_waiting_takes_no_ring_along(redis_url: str) -> None:
+    async with bell_on(redis_url) as bell, asyncio.timeout(20):
+        left = asyncio.ensure_future(bell.wait(["work"], timeout=LONG))
+        await eventually(lambda: blocked(redis_url, 1))
+        left.cancel()
+        await asyncio.wait([left])
+        assert left.cancelled()
+        other = asyncio.ensure_future(bell.wait(["control"], timeout=LONG))
+        await eventually(lambda: blocked(redis_url, 1))
+        await bell.ring(["work"])
+        await bell.wait(["work"], timeout=LONG)
+        assert not other.done()
+        await bell.ring(["control"])
+        await other
+
+
+async def blocked(redis_url: str, count: int) -> bool:
+    """Whether so many wait for rings."""
+    async with Redis.from_url(redis_url) as admin:
+        found = await admin.info("clients")  # pyright: ignore[reportUnknownMemberType]
+        return found["blocked_clients"] == count
+
+
+async def test_a_server_that_says_nothing_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "SILENT_SECONDS", 0.01)
+    async with silent(folder) as url, asyncio.timeout(20):
+        one = link.links(url)()
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                await one.open()
+            assert not one.is_open
+
+
+async def test_who_is_cancelled_while_a_server_is_greeted_is_cancelled(folder: Path) -> None:
+    async with silent(folder) as url, asyncio.timeout(20):
+        for passes in range(20):
+            one = link.links(url)()
+            greeting = asyncio.ensure_future(one.open())
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            greeting.cancel()
+            await asyncio.wait([greeting])
+            assert greeting.cancelled()
+            assert not one.is_open
