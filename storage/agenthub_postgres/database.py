@@ -68,11 +68,19 @@ async def _keep(_: PoolConnectionProxy[Record] | Connection[Record]) -> None:
 
 class Database:
     """A pool. `fetch` and its kin retry once when the connection broke before anything was sent
-    that could have an effect twice: callers mark those statements with `again=True`."""
+    that could have an effect twice: callers mark those statements with `again=True`.
+
+    One connection is kept at hand between statements: taking one from the pool and giving it back, each
+    time, costs more than a small statement does, and whoever asked waits for both.
+    """
 
     def __init__(self, pool: Pool[Record], dsn: str) -> None:
         self.pool = pool
         self.dsn = dsn
+        self._at_hand: PoolConnectionProxy[Record] | None = None
+        # how many want one of the pool's: what is given back is theirs
+        self._waiting = 0
+        self._closing = False
 
     async def fetch(self, sql: LiteralString, *args: Any, again: bool = False) -> Sequence[Record]:
         """Run a statement and return its rows.
@@ -81,7 +89,7 @@ class Database:
             Unavailable: the database cannot be reached.
         """
         try:
-            return await self.pool.fetch(sql, *args)
+            return await self._fetch(sql, args)
         except BROKEN as broken:
             if not again:
                 raise _unavailable(broken) from broken
@@ -96,10 +104,45 @@ class Database:
         # A restarting server refuses for some 0.1 to 2 s; a reader waits that long for its answer.
         for pause in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6):
             try:
-                return await self.pool.fetch(sql, *args)
+                return await self._fetch(sql, args)
             except BROKEN:
                 await asyncio.sleep(pause)
         return await self.fetch(sql, *args)
+
+    async def _fetch(self, sql: LiteralString, args: Sequence[Any]) -> Sequence[Record]:
+        connection = await self._take()
+        try:
+            rows = await connection.fetch(sql, *args)
+        except BaseException:
+            await self.pool.release(connection)
+            raise
+        await self._give_back(connection)
+        return rows
+
+    async def _take(self) -> PoolConnectionProxy[Record]:
+        connection, self._at_hand = self._at_hand, None
+        if connection is not None:
+            if _is_good(connection):
+                return connection
+            await self.pool.release(connection)
+        self._waiting += 1
+        try:
+            return await self.pool.acquire()
+        finally:
+            self._waiting -= 1
+
+    async def _give_back(self, connection: PoolConnectionProxy[Record]) -> None:
+        if self._at_hand is None and not self._waiting and not self._closing:
+            self._at_hand = connection
+        else:
+            await self.pool.release(connection)
+
+    async def close(self) -> None:
+        """Keep nothing at hand any more, so that the pool can be closed."""
+        self._closing = True
+        connection, self._at_hand = self._at_hand, None
+        if connection is not None:
+            await self.pool.release(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[PoolConnectionProxy[Record]]:
@@ -109,10 +152,21 @@ class Database:
             Unavailable: the database cannot be reached; whether it committed is not known.
         """
         try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                yield connection
+            connection = await self._take()
+            try:
+                async with connection.transaction():
+                    yield connection
+            finally:
+                await self.pool.release(connection)
         except BROKEN as broken:
             raise _unavailable(broken) from broken
+
+
+def _is_good(connection: PoolConnectionProxy[Record]) -> bool:
+    try:
+        return not connection.is_closed()
+    except asyncpg.InterfaceError:  # it broke, and the pool has taken it back
+        return False
 
 
 def _unavailable(broken: BaseException) -> Unavailable:
@@ -133,4 +187,8 @@ async def open_database(dsn: str, *, least: int = 1, most: int = 8) -> AsyncGene
         timeout=5,
         max_inactive_connection_lifetime=0,
     ) as pool:
-        yield Database(pool, dsn)
+        database = Database(pool, dsn)
+        try:
+            yield database
+        finally:
+            await database.close()
