@@ -157,7 +157,7 @@ async def test_the_hot_statements_find_their_indexes(core: Core) -> None:
     await core.db.pool.execute(FILL)
     minute = timedelta(minutes=1)
     one = (["default"], [new_id()], [1])
-    nothing: list[Any] = [[], [], [], [], [], []]
+    no_events: list[Any] = []
     for name, sql, args, index in (
         ("claim", queue.CLAIM, ("default", ["a"], 8, "w", minute), "runs_claim"),
         (
@@ -170,7 +170,7 @@ async def test_the_hot_statements_find_their_indexes(core: Core) -> None:
         ("release", queue.RELEASE, one, "runs_running"),
         ("reap", queue.REAP, ("default", 50, 3), "runs_running"),
         ("poisoned", queue.POISONED, ("default", 50, 3), "runs_running"),
-        ("append", fenced.APPEND, (*one, *nothing), "runs_running"),
+        ("append", fenced.APPEND, (*one, no_events), "runs_running"),
         ("read", events.READ, ("default", uuid4(), 5, 1000), "events_pkey"),
         ("headless", queue.HEADLESS, ("default",), "runs_line"),
         ("next run", events.NEXT_RUN, ("default", uuid4(), uuid4(), None, None), "runs_thread"),

@@ -1,4 +1,4 @@
-"""A batch: many callers' writes as the column arrays that the fenced statements take."""
+"""A batch: many callers' writes as the arrays of rows that the fenced statements take."""
 
 from __future__ import annotations
 
@@ -110,20 +110,14 @@ class Batch:
             [lease.tenant for lease in leases],
             [lease.run_id for lease in leases],
             [lease.epoch for lease in leases],
-            *_columns(self.events, 6),
+            self.events,
         ]
         if self.has_checkpoints or self.finishes:
-            arguments += _columns(self.blobs.values(), 7)
-            arguments += _columns(self.checkpoints.values(), 8)
-            arguments += _columns(self.writes.values(), 11)
-            arguments += _columns(self.views.values(), 5)
+            of_each = (self.blobs, self.checkpoints, self.writes, self.views)
+            arguments += [list(rows.values()) for rows in of_each]
         if self.finishes:
-            arguments += _columns([_finish(row) for row in self.finishes.values()], 11)
+            arguments.append([_finish(row) for row in self.finishes.values()])
         return arguments
-
-
-def _columns(rows: Sequence[Key] | Any, width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
 def _steps(steps: Sequence[StepView] | None) -> str | None:

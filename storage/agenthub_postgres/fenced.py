@@ -10,6 +10,8 @@ epoch, and a database that stalls should not kill healthy runs.
 Plans: the planner cannot know how few of a tenant's rows are meant, and would rather walk through all
 runs once than look some up by key. So rows to lock are looked up one by one, in a lateral subquery that
 `offset 0` keeps in one piece, and every join names the whole key.
+
+Rows come in arrays of the types in `0011_pre_row_types.sql`.
 """
 
 from __future__ import annotations
@@ -38,8 +40,7 @@ EVENTS = """, logged as (
   -- do nothing: the same batch again, after a connection broke in its commit
   insert into events (tenant_id, task_id, seq, run_id, epoch, kind, ns, data)
   select ($1::text[])[v.lease], v.task_id, v.seq, ($2::uuid[])[v.lease], ($3::int[])[v.lease], v.kind, v.ns, v.data
-    from unnest($4::int[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::bytea[])
-      as v(lease, task_id, seq, kind, ns, data)
+    from unnest($4::event_row[]) v
    -- `is true` keeps it a hashed look-up: joined, every event would be compared with every lease
    where (($2::uuid[])[v.lease] in (select run_id from fence)) is true
       on conflict (tenant_id, task_id, seq) do nothing
@@ -48,25 +49,21 @@ EVENTS = """, logged as (
 CHECKPOINTS = """, blobs as (
   insert into checkpoint_blobs (tenant_id, thread_id, ns, channel, version, type, data)
   select f.tenant_id, v.thread_id, v.ns, v.channel, v.version, v.type, v.data
-    from unnest($10::uuid[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[])
-      as v(run_id, thread_id, ns, channel, version, type, data)
+    from unnest($5::blob_row[]) v
     join fence f on f.run_id = v.run_id
       on conflict (tenant_id, thread_id, ns, channel, version) do nothing
 ), kept as (
   insert into checkpoints as c (tenant_id, thread_id, ns, checkpoint_id, parent_id, run_id, epoch, body, metadata, steps)
   select f.tenant_id, v.thread_id, v.ns, v.checkpoint_id, v.parent_id, f.run_id::text, f.epoch,
          v.body::jsonb, v.metadata::jsonb, v.steps::jsonb
-    from unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[])
-      as v(run_id, thread_id, ns, checkpoint_id, parent_id, body, metadata, steps)
+    from unnest($6::checkpoint_row[]) v
     join fence f on f.run_id = v.run_id
       on conflict (tenant_id, thread_id, ns, checkpoint_id) do update
      set body = excluded.body, metadata = excluded.metadata, epoch = excluded.epoch,
          steps = coalesce(excluded.steps, c.steps)
 ), writes as (
   select f.tenant_id, f.epoch, v.*
-    from unnest($25::uuid[], $26::text[], $27::text[], $28::text[], $29::text[], $30::int[], $31::text[],
-                $32::text[], $33::text[], $34::bytea[], $35::boolean[])
-      as v(run_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, replaces)
+    from unnest($7::write_row[]) v
     join fence f on f.run_id = v.run_id
 ), first_writes as (
   insert into checkpoint_writes (tenant_id, thread_id, ns, checkpoint_id, step, idx, path, channel, type, data, epoch)
@@ -85,8 +82,7 @@ CHECKPOINTS = """, blobs as (
   -- an insert that always meets a conflict: an update would be joined by walking through the table
   insert into checkpoints (tenant_id, thread_id, ns, checkpoint_id, body, metadata, steps)
   select c.tenant_id, c.thread_id, c.ns, c.checkpoint_id, c.body, c.metadata, v.steps::jsonb
-    from unnest($36::uuid[], $37::text[], $38::text[], $39::text[], $40::text[])
-      as v(run_id, thread_id, ns, checkpoint_id, steps)
+    from unnest($8::view_row[]) v
     join fence f on f.run_id = v.run_id
    cross join lateral (
      select * from checkpoints c
@@ -104,9 +100,7 @@ FINISH = (
     HELD
     + """, ending as (
   select h.tenant_id, h.epoch, v.*
-    from unnest($41::uuid[], $42::uuid[], $43::uuid[], $44::text[], $45::bytea[], $46::text[], $47::text[],
-                $48::text[], $49::text[], $50::text[], $51::text[])
-      as v(run_id, thread_id, task_id, status, output, error, interrupts, usage, task_status, target, host)
+    from unnest($9::finish_row[]) v
     join claims h on h.run_id = v.run_id
 ), place as materialized (
   -- threads before runs; no key update: the same lock as create and cancel take

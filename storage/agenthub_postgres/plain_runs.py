@@ -20,14 +20,10 @@ from agenthub_postgres.records import RUN_COLUMNS
 
 _GIVEN = """
 with given as (
-  select * from unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::text[],
-                       $8::interval[], $9::int[], $10::text[], $11::text[], $12::text[], $13::boolean[],
-                       $14::text[])
-    as g(tenant_id, thread_id, run_id, agent, subject, request, metadata,
-         delay, priority, multitask, origin, policy, flag, thread_metadata)
+  select * from unnest($1::new_run_row[])
    -- for the planner: it guesses ten rows where it does not see them, and would rather plan anew each
    -- time for the one that it sees; of an unknown limit it expects a tenth
-   limit $15
+   limit $2
 )"""
 
 _RUN = """
@@ -84,14 +80,14 @@ def is_plain(new: NewRun) -> bool:
 async def alone(db: Database, runs: Sequence[NewRun]) -> Sequence[Record | None]:
     """Insert runs with threads of their own. Threads that exist fail the statement."""
     rows = [(*_row(new), new.ephemeral, text(new.thread_metadata)) for new in runs]
-    return _by_run(runs, await db.fetch(ALONE, *zip(*rows, strict=True), len(rows)))
+    return _by_run(runs, await db.fetch(ALONE, rows, len(rows)))
 
 
 async def idle(db: Database, runs: Sequence[NewRun]) -> Sequence[Record | None]:
     """Insert runs on threads that are idle; one of each thread."""
     firsts = {(new.tenant, new.thread_id): new for new in reversed(runs)}.values()
     rows = [(*_row(new), new.any_agent, None) for new in firsts]
-    return _by_run(runs, await db.fetch(IDLE, *zip(*rows, strict=True), len(rows)))
+    return _by_run(runs, await db.fetch(IDLE, rows, len(rows)))
 
 
 def _by_run(runs: Sequence[NewRun], rows: Sequence[Record]) -> Sequence[Record | None]:
@@ -100,6 +96,7 @@ def _by_run(runs: Sequence[NewRun], rows: Sequence[Record]) -> Sequence[Record |
 
 
 def _row(new: NewRun) -> tuple[Any, ...]:
+    # in the order of `new_run_row`, which has two more
     asked, policy = new.request.parts()
     return (
         new.tenant,
