@@ -16,8 +16,8 @@ AGAIN_SECONDS = 0.1
 async def in_background(*loops: Loop) -> AsyncGenerator[None]:
     """Run loops for the time of the context; one that breaks ends the context with it.
 
-    They are cancelled as often as it takes: redis-py swallows a cancellation that meets it while it
-    connects, and a process that was told to stop would stay.
+    They are cancelled as often as it takes: a library that swallows a cancellation, as redis-py does while
+    it connects, must not keep a process that was told to stop.
     """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_run(loop), name=_name(loop)) for loop in loops]
