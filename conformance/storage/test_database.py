@@ -75,11 +75,12 @@ async def test_a_statement_that_was_cancelled_leaves_nothing_to_the_next(narrow:
 
 async def test_a_pool_closes_when_the_last_statement_has_ended(dsn: str) -> None:
     begun: list[asyncio.Future[Any]] = []
+    may_leave = asyncio.Event()
 
     async def leaves_early() -> None:
         async with open_database(dsn, most=2) as db:
             begun.append(asyncio.ensure_future(db.fetch(LOCK)))
-            await eventually(lambda: blocked(other))
+            await may_leave.wait()
 
     async with asyncio.timeout(20), open_database(dsn) as other:
         async with other.transaction() as holder:
@@ -87,6 +88,7 @@ async def test_a_pool_closes_when_the_last_statement_has_ended(dsn: str) -> None
             leaving = asyncio.ensure_future(leaves_early())
             await eventually(lambda: begun)
             await eventually(lambda: blocked(other))
+            may_leave.set()
             await moment()
             assert not leaving.done()
         await leaving
