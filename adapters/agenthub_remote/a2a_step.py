@@ -46,7 +46,7 @@ from agenthub_remote import a2a_asks, a2a_parts, outgoing
 from agenthub_remote.a2a_card import card_of
 from agenthub_remote.a2a_telling import ENDED, WAITING, Telling
 from agenthub_remote.agents import RemoteAgent
-from agenthub_remote.patience import Broken, once, patiently, transient
+from agenthub_remote.patience import FIRST_SECONDS, Broken, once, patiently, transient
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,11 @@ class A2AStep:
             async with asyncio.timeout(CANCEL_SECONDS):
                 if not self.kept.get("task") and self.kept.get("message"):
                     found = await self._find()
-                    self.kept["task"] = None if found is None else found.id
+                    while found is None:
+                        # it may be on its way still
+                        await asyncio.sleep(FIRST_SECONDS)
+                        found = await self._find()
+                    self.kept["task"] = found.id
                 if self.kept.get("task"):
                     await self.client.cancel_task(CancelTaskRequest(id=self.kept["task"]))
 
