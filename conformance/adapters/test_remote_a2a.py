@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from a2a.types.a2a_pb2 import ListTasksRequest, Task, TaskState
+from a2a.types.a2a_pb2 import (
+    AgentCard,
+    CancelTaskRequest,
+    ListTasksRequest,
+    ListTasksResponse,
+    Message,
+    Task,
+    TaskState,
+)
 
 from agenthub.errors import AgentFailed, Invalid
 from agenthub.json import JsonObject
 from agenthub_remote import RemoteA2A
 from agenthub_remote.a2a_card import described
+from agenthub_remote.a2a_step import A2AStep
 from conftest import Hubs
 from protocols import a2a_client
 from testkit.hub import FIXTURES
@@ -127,6 +138,31 @@ async def test_a_cancellation_here_cancels_there(far: str, binding: str) -> None
     await waits.stop(step, for_good=True)
     (task,) = await tasks(far, "waits", saved["context"])
     assert task.status.state == TaskState.TASK_STATE_CANCELED
+
+
+async def test_a_message_that_is_cancelled_on_its_way_is_cancelled_when_it_has_arrived() -> None:
+    far = Late()
+    told = Conversation(RemoteA2A("http://far.example/agent")).io
+    kept: JsonObject = {"message": {"messageId": "m"}, "since": datetime.now(UTC).isoformat()}
+    client: Any = far
+    await A2AStep(RemoteA2A("http://far.example/agent"), AgentCard(), client, kept, told).cancel()
+    assert far.cancelled == ["late"]
+
+
+@dataclass
+class Late:
+    """An agent that has a task only when it is looked for the third time."""
+
+    looks: int = 0
+    cancelled: list[str] = field(default_factory=list[str])
+
+    async def list_tasks(self, _: ListTasksRequest) -> ListTasksResponse:
+        self.looks += 1
+        task = Task(id="late", history=[Message(message_id="m")])
+        return ListTasksResponse(tasks=[task] if self.looks > 2 else [])
+
+    async def cancel_task(self, request: CancelTaskRequest) -> None:
+        self.cancelled.append(request.id)
 
 
 async def test_a_worker_that_leaves_lets_the_task_go_on_and_the_next_one_follows_it(
