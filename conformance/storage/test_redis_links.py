@@ -118,6 +118,22 @@ async def waiting(redis_url: str, count: int) -> bool:
         return sum("b" in one["flags"] for one in await clients(admin)) == count
 
 
+async def test_who_waits_at_a_server_that_went_away_does_not_look_before_his_time(
+    apart: str,
+) -> None:
+    async with bell_on(apart) as bell, asyncio.timeout(20):
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 0.5
+        waits = asyncio.ensure_future(bell.wait(["work"], timeout=0.5))
+        await eventually(lambda: waiting(apart, 1))
+        async with Redis.from_url(apart) as admin:
+            for one in await clients(admin):
+                await admin.execute_command("CLIENT", "KILL", "ID", one["id"])
+        await waits
+        # a worker would look again and again
+        assert loop.time() >= end
+
+
 async def test_a_server_that_says_nothing_is_given_up(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,8 @@ class RedisDoorbell:
             await asyncio.sleep(timeout)
             return
         link = self._free.pop() if self._free else self._links()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
         try:
             await link.open()
             async with asyncio.timeout(timeout + SILENT_SECONDS):
@@ -52,7 +54,8 @@ class RedisDoorbell:
                 await link.receive()
         except BROKEN:
             await link.close()
-            await asyncio.sleep(timeout)
+            # whoever waits looks for himself after that time, and not before: he would do nothing else
+            await asyncio.sleep(max(0.0, end - loop.time()))
         except asyncio.CancelledError:
             # an answer that nobody reads would be the next one's
             await link.close()
