@@ -15,6 +15,7 @@ from agenthub.project import Project, read_project
 from agenthub.service import Hub
 from agenthub_langgraph.discovery import discover
 from agenthub_server.app import create_app, surfaces
+from agenthub_server.cli.leaving import Cut
 from agenthub_server.wiring import open_hub, open_worker
 from testkit.processes import free_port
 
@@ -46,7 +47,7 @@ async def serving(
         app = create_app(surfaces(hub, config, STATE_KEY, passed_on, card_keys=[STATE_KEY]))
         server = Quiet(
             uvicorn.Config(
-                app,
+                Cut(app),
                 host="127.0.0.1",
                 port=config.port,
                 log_level="warning",

@@ -38,13 +38,21 @@ class LeavingServer(uvicorn.Server):
 
 
 class Cut:
-    """Answers 503 for requests that the leaving server cancels before they had an answer."""
+    """Answers 503 for requests that the leaving server cancels before they had an answer, and for those
+    that come over a late connection when its surfaces are closed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self.closed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = scope["type"] != "http"
+        if scope["type"] != "http":
+            await self.app(scope, self._noticing(receive), send)
+            return
+        if self.closed:
+            await _come_again(send)
+            return
+        started = False
 
         async def watched(message: Message) -> None:
             nonlocal started
@@ -55,7 +63,24 @@ class Cut:
             await self.app(scope, receive, watched)
         except asyncio.CancelledError:
             if not started:
-                headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
-                await send({"type": "http.response.start", "status": 503, "headers": headers})
-                await send({"type": "http.response.body", "body": COME_AGAIN})
+                await _come_again(send)
             raise
+
+    def _noticing(self, receive: Receive) -> Receive:
+        async def noticed() -> Message:
+            message = await receive()
+            self.closed = self.closed or message["type"] == "lifespan.shutdown"
+            return message
+
+        return noticed
+
+
+async def _come_again(send: Send) -> None:
+    # a client that keeps the connection would only ask the same server again
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"retry-after", b"1"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": COME_AGAIN})
