@@ -15,14 +15,18 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from agenthub.agents import AgentInfo
 from agenthub.errors import AgentFailed
+from agenthub.json import loads
 from agenthub.remotes import Remote
 from agenthub_remote import mcp_content, outgoing
 from agenthub_remote.agents import CARD_SECONDS, RemoteAgent, agent_of
 from agenthub_remote.mcp_content import Tool
-from agenthub_remote.patience import Broken, http_cause
+from agenthub_remote.patience import TRANSIENT_STATUS, Broken, http_cause
 
 ASK_SECONDS: Final = 10.0
 PAGES: Final = 100
+AWAY_STATUS: Final = TRANSIENT_STATUS - {500}
+"""Answers of a gateway, or of a server that leaves. Not 500: some servers of the older era say so to the
+question for the newer one, and the SDK then asks in their own."""
 ME: Final = types.Implementation(name="agenthub", version="1")
 
 
@@ -72,10 +76,25 @@ def described(tool: Tool) -> AgentInfo:
 
 @asynccontextmanager
 async def opened(remote: Remote, *, read_seconds: float) -> AsyncGenerator[httpx2.AsyncClient]:
-    """An HTTP client for the server."""
+    """An HTTP client for the server. A server that cannot answer just now, or the gateway in front of it,
+    raises `httpx2.HTTPStatusError`: the SDK would take it for the server's own word."""
     headers = outgoing.secrets(remote)
     async with outgoing.client(httpx2, remote, headers=headers, read_seconds=read_seconds) as http:
+        http.event_hooks["response"].append(_answered)
         yield http
+
+
+async def _answered(response: httpx2.Response) -> None:
+    if response.status_code in AWAY_STATUS and not _is_rpc_error(await response.aread()):
+        response.raise_for_status()
+
+
+def _is_rpc_error(body: bytes) -> bool:
+    try:
+        said = loads(body)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and "jsonrpc" in said and "error" in said
 
 
 async def _listed(remote: Remote) -> list[Tool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from protocols import a2a_client, mcp_client, rest_client
 from testkit import hub
 from testkit.hub import FIXTURES, serving, settings, working
 from testkit.remote import Conversation
+from testkit.round_robin import round_robin
 from testkit.waiting import eventually
 
 NEAR = """
@@ -185,23 +187,32 @@ async def test_a_worker_that_is_stopped_leaves_its_remote_task_to_the_next(
     assert await calls() == before + 1
 
 
+@pytest.mark.parametrize("balanced", [False, True], ids=["directly", "behind a balancer"])
 @pytest.mark.parametrize("how", ["told", "called"])
 async def test_a_far_hub_that_is_replaced_in_mid_task_is_waited_for(
-    dsn: str, redis_url: str, tmp_path: Path, how: str
+    dsn: str, redis_url: str, tmp_path: Path, how: str, balanced: bool
 ) -> None:
     config, gate = settings(dsn, redis_url, drain_seconds=0.0), tmp_path / "gate"
     url = f"http://127.0.0.1:{config.port}"
-    agent = (
-        RemoteA2A(f"{url}/agents/gated") if how == "told" else RemoteMcp(f"{url}/mcp", tool="gated")
-    )
-    talk = Conversation(agent)
-    async with working(config, FIXTURES / "a2a_agents.py"):
+    async with AsyncExitStack() as stack:
+        balancer = await stack.enter_async_context(round_robin([url]))
+        url = balancer.url if balanced else url
+        agent = (
+            RemoteA2A(f"{url}/agents/gated")
+            if how == "told"
+            else RemoteMcp(f"{url}/mcp", tool="gated")
+        )
+        talk = Conversation(agent)
+        await stack.enter_async_context(working(config, FIXTURES / "a2a_agents.py"))
         async with serving(config):
             step = talk.begin(data={"gate": str(gate)})
             begun = (lambda: talk.io.tokens) if how == "told" else (lambda: len(talk.io.saves) > 1)
             await eventually(begun, within=20)
         gate.touch()
         assert not step.done()
+        if balanced:
+            # an answer of somebody who is there, unlike a connection that nobody takes
+            await eventually(lambda: balancer.refused or step.done(), within=20)
         async with serving(config):
             outcome = await asyncio.wait_for(step, 30)
     assert outcome.output["told"] == "before the gate behind the gate "
@@ -266,6 +277,7 @@ async def another_database(postgres: Postgres, template: str) -> str:
 
 WITHOUT = """
 import asyncio, importlib.abc, sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 

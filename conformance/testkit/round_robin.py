@@ -24,10 +24,11 @@ HOP_BY_HOP = frozenset({"connection", "content-length", "keep-alive", "transfer-
 
 @dataclass(slots=True)
 class RoundRobin:
-    """Where the balancer listens, and which replica each request went to, by method."""
+    """Where the balancer listens, which replica each request went to, by method, and how many found none."""
 
     url: str
     went: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    refused: int = 0
 
 
 @asynccontextmanager
@@ -52,6 +53,7 @@ async def round_robin(replicas: Sequence[str]) -> AsyncGenerator[RoundRobin]:
             balancer.went.append((request.method, to))
             kept = {k: v for k, v in answer.headers.items() if k not in HOP_BY_HOP}
             return StreamingResponse(passed(answer), answer.status_code, kept)
+        balancer.refused += 1
         return Response("no replica is there", 502)
 
     async def passed(answer: httpx.Response) -> AsyncGenerator[bytes]:
