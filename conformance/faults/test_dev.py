@@ -128,7 +128,7 @@ async def test_it_serves_from_nothing_reloads_survives_its_agents_and_ends_every
 
         pids = family(running.pid)
         running.signal(signal.SIGINT)
-        assert await running.wait(within=8) == 0, running.output()
+        assert await running.wait(within=20) == 0, running.output()
         await eventually(lambda: not alive(pids))
         assert "Traceback" not in running.output().split("starting it again")[1]
 
@@ -144,7 +144,7 @@ async def test_killed_it_leaves_no_orphan_and_its_data_are_there_for_the_next(
         pids = family(running.pid)
         assert len(pids) >= 4, "server, worker, Postgres, Valkey"
         running.signal(signal.SIGKILL)
-        await eventually(lambda: not alive(pids), within=14)
+        await eventually(lambda: not alive(pids), within=30)
     async with dev(project) as (_, url):
         async with clients.rest(url) as client:
             found = await client.runs.get(run["thread_id"], run["run_id"])
@@ -162,7 +162,7 @@ async def test_a_second_one_in_the_same_folder_attaches_and_the_first_outlives_i
             assert f"Attached to the servers of process {first.pid}" in second.output()
             assert await ask(other, "hello", "second") == "hello second"
             second.signal(signal.SIGINT)
-            assert await second.wait(within=8) == 0
+            assert await second.wait(within=20) == 0
         assert await ask(url, "hello", "first") == "hello first"
 
 

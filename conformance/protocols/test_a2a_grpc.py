@@ -337,5 +337,5 @@ async def test_who_calls_is_said_by_the_metadata(
                     pass
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as closed:
             with pytest.raises(grpc.aio.AioRpcError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await services.A2AServiceStub(closed).ListTasks(pb.ListTasksRequest())

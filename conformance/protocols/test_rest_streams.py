@@ -262,11 +262,16 @@ async def test_a_join_behind_any_event_gives_exactly_the_rest(
             assert found == everything[at:]
 
 
-async def test_a_join_behind_the_end_is_empty_at_once(hub_url: str) -> None:
-    async with rest(hub_url) as client, http(hub_url) as raw:
+async def test_a_join_behind_the_end_is_empty_at_once(dsn: str, redis_url: str) -> None:
+    config = hub.settings(dsn, redis_url, stream_poll_seconds=60.0)
+    async with (
+        hub.hub(config, hub.FIXTURES / "rest_agents.py") as url,
+        rest(url) as client,
+        http(url) as raw,
+    ):
         run = await ended(client, "count", 2, "custom")
         everything = await joined(raw, stream_of(run), params={"stream_mode": "custom"})
-        async with asyncio.timeout(1):  # and not after a poll
+        async with asyncio.timeout(15):  # and not after a poll
             for behind in (everything[-1].id, "1000"):
                 headers = {"Last-Event-ID": str(behind)}
                 assert await joined(raw, stream_of(run), headers=headers) == []
