@@ -42,6 +42,9 @@ SHARE = ("for share of r", "")
 KEY_SHARE = ("for share of r", "for key share of r")
 BACKWARDS = ("claims order by run_id", "claims order by run_id desc")
 ASKED = "case when e.interrupts <> '{}'\n                       then now()"
+OPEN = ("r.status in ('pending', 'running')", "r.status = 'running'")
+FORGOTTEN = ("f.kind = 'update' and t.open_task is not null", "false")
+STALE = ("s.version <> t.version as stale", "false as stale")
 NO_PROMOTION = ("order by p.run_id limit 1", "order by p.run_id limit 0")
 
 
@@ -89,24 +92,28 @@ MUTANTS = [
     Mutant("giving up leaves the head", [(queue, "GIVE_UP", "ready = false", "ready = true")]),
     Mutant(
         "finish does not promote",
-        [
-            (fenced, "FINISH", "order by p.run_id limit 1", "limit 0"),
-            (queue, "PROMOTE", *NO_PROMOTION),
-        ],
+        [(fenced, "FINISH", "order by p.run_id limit 1", "limit 0")],
     ),
     Mutant(
         "finish promotes the youngest",
         [(fenced, "FINISH", "order by p.run_id limit 1", "order by p.run_id desc limit 1")],
     ),
-    Mutant(
-        "finish does not look again",
-        [(queue, "PROMOTE", *NO_PROMOTION)],
-        two.a_finish_waits_for_the_create_and_promotes_what_it_made,
+    *(
+        Mutant(f"finish trusts an old snapshot: {killer.__name__}", [(fenced, "FINISH", *STALE)], killer)
+        for killer in (
+            two.a_finish_waits_for_the_create_and_promotes_what_it_made,
+            two.a_pause_waits_for_the_create_and_is_superseded_by_it,
+            two.a_finish_that_waits_for_a_cancellation_promotes_only_what_is_left,
+            two.a_finish_that_waits_for_the_last_cancellation_leaves_the_thread_idle,
+            two.a_pause_that_waits_for_a_cancellation_keeps_its_questions,
+        )
     ),
-    Mutant(
-        "finish does not reconsider",
-        [(fenced, "RECONSIDER", "status || '' = 'pending'", "status || '' = 'none'")],
-        two.a_pause_waits_for_the_create_and_is_superseded_by_it,
+    *(
+        Mutant(f"a cancellation decides unlocked: {killer.__name__}", [(cancellation, "ASK", *OPEN)], killer)
+        for killer in (
+            two.a_cancellation_that_meets_a_claim_asks_its_worker,
+            two.a_cancellation_that_meets_a_release_ends_the_run,
+        )
     ),
     Mutant("cancel does not promote", [(cancellation, "PROMOTE", *NO_PROMOTION)]),
     Mutant(
@@ -129,7 +136,7 @@ MUTANTS = [
     Mutant("a thread that waits is idle", [(plain_runs, "IDLE", "and t.open_task is null", "")]),
     Mutant(
         "a task whose questions are gone is forgotten",
-        [(fenced, "FINISH", "when f.kind = 'update' then t.open_task ", "")],
+        [(fenced, "FINISH", *FORGOTTEN)],
         two.a_task_whose_questions_are_gone_is_superseded,
     ),
     Mutant(

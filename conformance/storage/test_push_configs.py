@@ -11,9 +11,10 @@ import pytest
 from agenthub.errors import Conflict, LeaseLost
 from agenthub.json import text
 from agenthub.pushes import MOST_CONFIGS, PushConfig
-from agenthub_postgres import fenced, push_configs
+from agenthub_postgres import push_configs, runs
 from agenthub_postgres.push_configs import PostgresPushConfigs
 from testkit.core import Core
+from testkit.interleavings import begin, held, waits
 from testkit.waiting import eventually
 
 WORKING, ENDED, CANCELED = "task.working", "task.ended", "task.canceled"
@@ -111,13 +112,16 @@ async def test_a_task_that_asks_when_a_new_input_waits_already_is_told_to_be_can
 async def test_an_input_that_came_while_the_finish_waited_cancels_the_task_and_tells_it(
     core: Core,
 ) -> None:
-    run = await asking(core, "q")
-    await core.create(run.thread_id)
-    # as the finish leaves it when it did not see the new run
-    await core.value("update tasks set status = 'input_required' where task_id = $1", run.task_id)
-    await core.value("delete from outbox where kind = $1", CANCELED)
-    await core.rows(fenced.RECONSIDER, "default", run.thread_id, run.task_id)
-    assert await told(core, run.task_id) == [WORKING, ENDED, CANCELED]
+    run = await core.create(push=config())
+    claimed = await core.claim_one()
+    async with held(core) as (connection, transaction):
+        new = core.new_run(run.thread_id)
+        await connection.fetch(runs.CREATE, *runs.arguments(new))
+        finishing = begin(core.finish(claimed, questions=["q"]))
+        assert await waits(core, finishing)
+        await transaction.commit()
+    await finishing
+    assert await told(core, run.task_id) == [WORKING, CANCELED]
 
 
 async def test_a_run_that_is_given_up_ends_its_task(core: Core) -> None:

@@ -20,7 +20,7 @@ from agenthub.errors import LeaseLost
 from agenthub.events import Event
 from agenthub.ids import new_id
 from agenthub.ports import Claimed
-from agenthub_postgres import fenced, locks, plain_runs, queue, runs
+from agenthub_postgres import cancellation, fenced, locks, plain_runs, queue, runs
 from agenthub_postgres.batch import Batch
 from agenthub_postgres.database import connect
 from agenthub_postgres.writer import Entry
@@ -271,6 +271,68 @@ async def a_pause_waits_for_the_create_and_is_superseded_by_it(core: Core) -> No
     assert (await core.task(first.task_id)).status == "canceled"
 
 
+async def a_finish_that_waits_for_a_cancellation_promotes_only_what_is_left(core: Core) -> None:
+    first = await core.create()
+    claimed = await core.claim_one()
+    gone, left = await core.create(first.thread_id), await core.create(first.thread_id)
+    async with held(core) as (connection, transaction):
+        await cancellation.cancel(connection, core.tenant, gone.run_id, "interrupt", "a test")
+        finishing = begin(core.finish(claimed))
+        assert await waits(core, finishing)
+        await transaction.commit()
+    assert await finishing == ["a"], "the next run was not promoted"
+    assert [c.lease.run_id for c in await core.claim()] == [left.run_id]
+    assert await core.status(gone) == "interrupted"
+
+
+async def a_finish_that_waits_for_the_last_cancellation_leaves_the_thread_idle(core: Core) -> None:
+    first = await core.create()
+    claimed = await core.claim_one()
+    gone = await core.create(first.thread_id)
+    async with held(core) as (connection, transaction):
+        await cancellation.cancel(connection, core.tenant, gone.run_id, "interrupt", "a test")
+        finishing = begin(core.finish(claimed))
+        assert await waits(core, finishing)
+        await transaction.commit()
+    assert await finishing == [], "a run that was cancelled meanwhile was promoted"
+    thread = await core.thread(first.thread_id)
+    assert (thread.open_runs, thread.status) == (0, "idle")
+    after = await core.create(first.thread_id)
+    assert (await core.claim_one()).lease.run_id == after.run_id
+
+
+async def a_pause_that_waits_for_a_cancellation_keeps_its_questions(core: Core) -> None:
+    first = await core.create()
+    claimed = await core.claim_one()
+    gone = await core.create(first.thread_id)
+    async with held(core) as (connection, transaction):
+        await cancellation.cancel(connection, core.tenant, gone.run_id, "interrupt", "a test")
+        finishing = begin(core.finish(claimed, questions=["q"]))
+        assert await waits(core, finishing)
+        await transaction.commit()
+    await finishing
+    assert [one.id for one in (await core.thread(first.thread_id)).interrupts] == ["q"]
+    assert (await core.task(first.task_id)).status == "input_required"
+
+
+async def finishes_of_several_threads_wait_for_one_of_them_and_all_end(core: Core) -> None:
+    runs_ = [await core.create() for _ in range(3)]
+    claims = await core.claim(limit=3)
+    gone = await core.create(runs_[1].thread_id)
+    async with held(core) as (connection, transaction):
+        await cancellation.cancel(connection, core.tenant, gone.run_id, "interrupt", "a test")
+        finishing = begin(_together(core, claims))
+        assert await waits(core, finishing)
+        await transaction.commit()
+    await finishing
+    assert [await core.status(run) for run in runs_] == ["success"] * 3
+    assert [len(await core.kinds(run.task_id)) for run in runs_] == [1, 1, 1]
+
+
+async def _together(core: Core, claims: Sequence[Claimed]) -> None:
+    await asyncio.gather(*(core.finish(claimed) for claimed in claims))
+
+
 async def runs_on_one_thread_at_once_stand_in_line(core: Core) -> None:
     """Whoever has the thread decides first, and nobody else's statement waits for that."""
     threads = [new_id(), new_id()]
@@ -304,6 +366,37 @@ async def a_task_whose_questions_are_gone_is_superseded(core: Core) -> None:
     assert update.task_id != first.task_id
     await core.create(first.thread_id)
     assert (await core.task(first.task_id)).status == "canceled"
+
+
+# --- a cancellation and the queue ---------------------------------------------------------------
+
+
+async def a_cancellation_that_meets_a_claim_asks_its_worker(core: Core) -> None:
+    run = await core.create()
+    async with held(core) as (connection, transaction):
+        lease = timedelta(seconds=60)
+        assert await connection.fetch(queue.CLAIM, core.tenant, ["a"], 1, "w", lease)
+        cancelling = begin(core.cancel(run))
+        assert await waits(core, cancelling)
+        await transaction.commit()
+    cancelled = await cancelling
+    assert cancelled is not None, "a run that was claimed meanwhile was not cancelled"
+    assert (cancelled.ended, cancelled.worker_id) == (False, "w")
+
+
+async def a_cancellation_that_meets_a_release_ends_the_run(core: Core) -> None:
+    run = await core.create()
+    claimed = await core.claim_one()
+    async with held(core) as (connection, transaction):
+        given = ([core.tenant], [claimed.lease.run_id], [claimed.lease.epoch])
+        assert await connection.fetch(queue.RELEASE, *given)
+        cancelling = begin(core.cancel(run))
+        assert await waits(core, cancelling)
+        await transaction.commit()
+    cancelled = await cancelling
+    assert cancelled is not None, "a run that was given back meanwhile was not cancelled"
+    assert cancelled.ended
+    assert await core.status(run) == "interrupted"
 
 
 # --- many runs in one statement -----------------------------------------------------------------
@@ -398,6 +491,12 @@ INTERLEAVINGS = [
     a_create_waits_for_the_finish_and_is_ready,
     a_finish_waits_for_the_create_and_promotes_what_it_made,
     a_pause_waits_for_the_create_and_is_superseded_by_it,
+    a_finish_that_waits_for_a_cancellation_promotes_only_what_is_left,
+    a_finish_that_waits_for_the_last_cancellation_leaves_the_thread_idle,
+    a_pause_that_waits_for_a_cancellation_keeps_its_questions,
+    finishes_of_several_threads_wait_for_one_of_them_and_all_end,
+    a_cancellation_that_meets_a_claim_asks_its_worker,
+    a_cancellation_that_meets_a_release_ends_the_run,
     runs_on_one_thread_at_once_stand_in_line,
     a_task_whose_questions_are_gone_is_superseded,
     writes_lock_their_runs_in_one_order,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -44,6 +44,14 @@ class Batch:
     # where a run's lease stands in the arrays, counted from 1
     _places: dict[UUID, int] = field(default_factory=dict[UUID, int])
 
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Batch:
+        """What these callers want written."""
+        batch = cls()
+        for entry in entries:
+            batch.add(entry)
+        return batch
+
     @property
     def has_checkpoints(self) -> bool:
         """Whether anything but events is in it."""
@@ -54,8 +62,10 @@ class Batch:
         """The runs whose checkpoints go with them."""
         return [id for id, row in self.finishes.items() if row.finish.drop_checkpoints]
 
-    def tenant_of(self, run_id: UUID) -> str:
-        return self.leases[run_id].tenant
+    def places(self) -> tuple[list[str], list[UUID]]:
+        """The threads of the runs that end: tenants and ids."""
+        claims = [row.claimed for row in self.finishes.values()]
+        return [c.lease.tenant for c in claims], [c.thread_id for c in claims]
 
     def agents_of(self, run_id: UUID) -> list[str]:
         return [self.finishes[run_id].claimed.agent]

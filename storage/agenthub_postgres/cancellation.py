@@ -20,16 +20,19 @@ from agenthub_postgres.events import LOG_END
 from agenthub_postgres.payload import pack
 from agenthub_postgres.records import RUN_COLUMNS, request_of, run_of
 
+# An update of pending runs too: the row stays locked, so that no claim and no release comes between this
+# and `END`.
 ASK = f"""
-update runs r set cancel_action = $3, updated_at = now()
- where r.tenant_id = $1 and r.run_id = $2 and r.status = 'running'
+update runs r set cancel_action = case when r.status = 'running' then $3 else r.cancel_action end,
+       updated_at = now()
+ where r.tenant_id = $1 and r.run_id = $2 and r.status in ('pending', 'running')
 returning {RUN_COLUMNS}, r.worker_id
 """
 
 END = f"""
 with old as materialized (
-  -- the row lock keeps a claim away while we decide
-  select * from runs o where o.tenant_id = $1 and o.run_id = $2 and o.status = 'pending' for no key update
+  -- as it was: a result has new values only
+  select * from runs o where o.tenant_id = $1 and o.run_id = $2 and o.status = 'pending'
 )
 update runs r set status = 'interrupted', ready = false, error = $3::jsonb, ended_at = now(), updated_at = now()
   from old where r.tenant_id = old.tenant_id and r.run_id = old.run_id
@@ -93,12 +96,13 @@ async def cancel(
     """Cancel a run; None when it is not open."""
     await connection.fetch(locks.THREAD_OF_RUN, tenant, run_id)
     asked = await connection.fetchrow(ASK, tenant, run_id, action)
-    if asked is not None:
+    if asked is None:
+        return None
+    if asked["status"] == "running":
         return Cancelled(run=run_of(asked), ended=False, worker_id=asked["worker_id"])
     error = {"error": "Cancelled", "message": reason}
     row = await connection.fetchrow(END, tenant, run_id, text(error))
-    if row is None:
-        return None
+    assert row is not None
     run = run_of(row)
     if row["was_ready"] or run.kind == "input":
         # A resume that waits behind another run of its task must not write: that run's worker

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, LiteralString
 
 import asyncpg
@@ -30,11 +30,22 @@ BROKEN: tuple[type[BaseException], ...] = (
     asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    # a standby: who fails over may still lead us there
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.QueryCanceledError,
     OSError,
     TimeoutError,
 )
+SLOW = (TimeoutError, asyncpg.QueryCanceledError)
+"""Those of them that say that a statement took longer than it may."""
 
 STATEMENT_SECONDS = 10
+CLIENT_SECONDS = STATEMENT_SECONDS + 2
+"""When a statement is given up here. Later than by the server: a statement that went on there alone would
+hold its locks, and whoever asked would not know what became of it."""
+RELEASE_SECONDS = 1
+"""How long a connection whose statement was cancelled has for that. One that is silent would keep whoever
+gave up waiting for it for as long again."""
 SETTINGS = {
     "application_name": "agenthub",
     "statement_timeout": str(STATEMENT_SECONDS * 1000),
@@ -58,7 +69,7 @@ IN_BULK = "set local enable_hashjoin = on; set local enable_mergejoin = on"
 async def connect(dsn: str) -> Connection[Record]:
     """A connection of its own, for a listener or a reserved use."""
     return await asyncpg.connect(
-        dsn, server_settings=SETTINGS, command_timeout=STATEMENT_SECONDS, timeout=5
+        dsn, server_settings=SETTINGS, command_timeout=CLIENT_SECONDS, timeout=5
     )
 
 
@@ -91,7 +102,8 @@ class Database:
         try:
             return await self._fetch(sql, args)
         except BROKEN as broken:
-            if not again:
+            # one that was too slow would only be so again
+            if not again or isinstance(broken, asyncpg.QueryCanceledError):
                 raise _unavailable(broken) from broken
             return await self._fetch_again(sql, args)
 
@@ -113,8 +125,8 @@ class Database:
         connection = await self._take()
         try:
             rows = await connection.fetch(sql, *args)
-        except BaseException:
-            await self.pool.release(connection)
+        except BaseException as failed:
+            await self._let_go(connection, failed)
             raise
         await self._give_back(connection)
         return rows
@@ -137,6 +149,13 @@ class Database:
         else:
             await self.pool.release(connection)
 
+    async def _let_go(self, connection: PoolConnectionProxy[Record], failed: BaseException) -> None:
+        if isinstance(failed, asyncpg.ReadOnlySQLTransactionError):
+            # the next one may lead to the primary
+            connection.terminate()
+        with suppress(TimeoutError):
+            await self.pool.release(connection, timeout=RELEASE_SECONDS)
+
     async def close(self) -> None:
         """Keep nothing at hand any more, so that the pool can be closed."""
         self._closing = True
@@ -156,8 +175,10 @@ class Database:
             try:
                 async with connection.transaction():
                     yield connection
-            finally:
-                await self.pool.release(connection)
+            except BaseException as failed:
+                await self._let_go(connection, failed)
+                raise
+            await self.pool.release(connection)
         except BROKEN as broken:
             raise _unavailable(broken) from broken
 
@@ -171,6 +192,8 @@ def _is_good(connection: PoolConnectionProxy[Record]) -> bool:
 
 def _unavailable(broken: BaseException) -> Unavailable:
     log.warning("the database cannot be reached: %s", str(broken) or type(broken).__name__)
+    if isinstance(broken, asyncpg.QueryCanceledError):
+        return Unavailable(f"the database took longer than {STATEMENT_SECONDS} s; try again")
     return Unavailable("the database cannot be reached; try again")
 
 
@@ -183,7 +206,7 @@ async def open_database(dsn: str, *, least: int = 1, most: int = 8) -> AsyncGene
         max_size=most,
         reset=_keep,
         server_settings=SETTINGS,
-        command_timeout=STATEMENT_SECONDS,
+        command_timeout=CLIENT_SECONDS,
         timeout=5,
         max_inactive_connection_lifetime=0,
     ) as pool:

@@ -96,24 +96,35 @@ APPEND = FENCE + EVENTS + "\nselect run_id from fence"
 
 WRITE = FENCE + EVENTS + CHECKPOINTS + "\nselect run_id from fence"
 
+# What stands behind a run in its thread is read as it was when the statement began. Who held the thread
+# meanwhile may have cancelled it or added to it, so a finish that finds another version of the thread does
+# nothing and is sent again, behind the lock.
 FINISH = (
     HELD
     + """, ending as (
   select h.tenant_id, h.epoch, v.*
     from unnest($9::finish_row[]) v
     join claims h on h.run_id = v.run_id
+), seen as materialized (
+  select t.tenant_id, t.thread_id, t.version
+    from (select distinct tenant_id, thread_id from ending) e
+   cross join lateral (
+     select tenant_id, thread_id, xmin as version from threads t
+      where t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
+     offset 0) t
 ), place as materialized (
   -- threads before runs; no key update: the same lock as create and cancel take
-  select t.tenant_id, t.thread_id
-    from (select tenant_id, thread_id from ending order by thread_id) e
+  select s.tenant_id, s.thread_id, s.version <> t.version as stale
+    from (select * from seen order by thread_id) s
    cross join lateral (
-     select * from threads t where t.tenant_id = e.tenant_id and t.thread_id = e.thread_id
+     select xmin as version from threads t where t.tenant_id = s.tenant_id and t.thread_id = s.thread_id
      offset 0 for no key update of t) t
 ), fence as materialized (
   select r.tenant_id, r.run_id, r.epoch, r.thread_id, r.kind,
          r.kind = 'update' and e.status <> 'success' as refused
     from (select e.* from ending e
             join place p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id
+           where not p.stale
            order by e.run_id) e
    cross join lateral (
      select * from runs r
@@ -177,7 +188,8 @@ FINISH = (
                        else 'idle' end,
          interrupts = case when f.refused then t.interrupts else b.interrupts end,
          -- whose questions are open; an update that closes them leaves their task to whoever made it
-         open_task = case when f.kind = 'update' then t.open_task when b.interrupts <> '{}' then e.task_id end,
+         open_task = case when f.kind = 'update' and t.open_task is not null then t.open_task
+                          when b.interrupts <> '{}' then e.task_id end,
          last_run = case when f.refused then t.last_run else e.run_id end,
          updated_at = now(), state_updated_at = now()
     from ending e join fence f on f.run_id = e.run_id join left_behind b on b.run_id = e.run_id
@@ -202,43 +214,25 @@ FINISH = (
     from ending e join fence f on f.run_id = e.run_id where e.target is not null
       on conflict (tenant_id, delivery_id) do nothing
 )
-select f.run_id, f.thread_id, e.task_id, p.agent as next_agent, t.open_runs
+select f.run_id, p.agent as next_agent, false as stale
   from fence f
-  join ending e on e.run_id = f.run_id
-  join left_thread t on t.tenant_id = f.tenant_id and t.thread_id = f.thread_id
   left join promoted p on p.tenant_id = f.tenant_id and p.thread_id = f.thread_id
+ union all
+select e.run_id, null, true
+  from ending e join place p on p.tenant_id = e.tenant_id and p.thread_id = e.thread_id
+ where p.stale
 """
 )
 
-# A run that was created while the finish waited for the thread is not in the finish's snapshot.
-RECONSIDER = (
-    """
-with line as (
-  select bool_or(p.task_id = $3) as goes_on, bool_or(p.kind = 'input') as superseded,
-         coalesce(array_agg(a.id) filter (where a.id is not null), '{}') as answered
-    from (select task_id, kind, answers from runs
-           where tenant_id = $1 and thread_id = $2 and ready and status || '' = 'pending'
-           union all
-          select task_id, kind, answers from runs
-           where tenant_id = $1 and thread_id = $2 and status = 'pending' and not ready) p
-    left join lateral unnest(p.answers) a(id) on true
-), thread as (
-  update threads t set interrupts = case when l.superseded then '{}' else t.interrupts - l.answered end
-    from line l where t.tenant_id = $1 and t.thread_id = $2 and t.interrupts <> '{}'
-), settled as (
-  update tasks k set status = case when l.goes_on then 'working' else 'canceled' end, updated_at = now()
-    from line l
-   where k.tenant_id = $1 and k.task_id = $3 and k.status = 'input_required' and (l.goes_on or l.superseded)
-  returning k.tenant_id, k.task_id, k.push_configs, k.status
-), telling as (
-  select s.tenant_id, s.task_id, s.task_id as run_id, s.push_configs, 'task.canceled' as kind
-    from settled s where s.status = 'canceled'
-)"""
-    + PUSHED
-    + """
-select 1
+# In the order of ids, and with the lock of `FINISH`.
+PLACES = """
+select t.thread_id
+  from (select distinct h.tenant_id, h.thread_id from unnest($1::text[], $2::uuid[]) as h(tenant_id, thread_id)
+         order by h.thread_id) h
+ cross join lateral (
+   select * from threads t where t.tenant_id = h.tenant_id and t.thread_id = h.thread_id
+   offset 0 for no key update of t) t
 """
-)
 
 ALREADY_ENDED = """
 select r.run_id from runs r

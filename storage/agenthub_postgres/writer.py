@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from asyncpg import Connection, DeadlockDetectedError, PostgresError, Record
@@ -21,17 +21,19 @@ from asyncpg import Connection, DeadlockDetectedError, PostgresError, Record
 from agenthub.errors import LeaseLost
 from agenthub.events import Event
 from agenthub.ports import CheckpointRow, CheckpointView, Claimed, Finish, Lease, Tail, WritesRow
-from agenthub_postgres import fenced, locks
+from agenthub_postgres import fenced
 from agenthub_postgres.batch import Batch, FinishRow
 from agenthub_postgres.checkpoints import ROLL_BACK
-from agenthub_postgres.database import BROKEN, Database, connect
-from agenthub_postgres.queue import promote
+from agenthub_postgres.database import BROKEN, SLOW, Database, connect
 
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 0.1
 LINGER_SECONDS = 0.02
 """How long writes that nobody waits for (checkpoints under `async`) wait for company."""
+
+TOO_LATE: Final = 2
+"""How often a group may take longer than a statement has; its trust in its leases ends before."""
 
 Written: TypeAlias = asyncio.Future[Sequence[str]]
 
@@ -140,6 +142,7 @@ class GroupWriter:
 
     async def _write_until_sent(self, group: list[Entry]) -> None:
         """Send a group again while the connection breaks; the attempts' leases set the limit."""
+        late = 0
         while group:
             try:
                 await self._write(group)
@@ -149,6 +152,11 @@ class GroupWriter:
                     log.warning("the write connection broke (%s); trying until it holds", reason)
                 self._doubtful = True
                 await self._drop_connection()
+                late = late + 1 if isinstance(broken, SLOW) else 0
+                if late == TOO_LATE:
+                    # a database that is just slow has cost the leases by now: it is what we send
+                    await self._write_apart(group, broken)
+                    return
                 await asyncio.sleep(RECONNECT_SECONDS)
             except DeadlockDetectedError:
                 # our lock order excludes it; someone's tool may have another
@@ -161,7 +169,7 @@ class GroupWriter:
                 return
             group = [e for e in group if not e.done.done()]
 
-    async def _write_apart(self, group: list[Entry], refused: PostgresError) -> None:
+    async def _write_apart(self, group: list[Entry], refused: Exception) -> None:
         """One run's data was refused: write run by run, so that only that run fails."""
         runs = {e.lease.run_id for e in group}
         if len(runs) == 1:
@@ -176,11 +184,9 @@ class GroupWriter:
 
     async def _write(self, group: list[Entry]) -> None:
         connection = await self._connected()
-        batch = Batch()
-        for entry in group:
-            batch.add(entry)
+        batch = Batch.of(group)
         if batch.finishes:
-            held = await self._finish(connection, batch)
+            held = await self._finish(connection, group, batch)
         else:
             sql = fenced.WRITE if batch.has_checkpoints else fenced.APPEND
             rows = await connection.fetch(sql, *batch.arguments())
@@ -195,34 +201,18 @@ class GroupWriter:
             if not entry.done.done():
                 entry.done.set_result(agents)
 
-    async def _finish(self, connection: Connection[Record], batch: Batch) -> dict[UUID, list[str]]:
-        arguments = batch.arguments()
-        if batch.rolled_back:
-            async with connection.transaction():
-                rows = await connection.fetch(fenced.FINISH, *arguments)
-                held = {row["run_id"] for row in rows}
-                gone = [run_id for run_id in batch.rolled_back if run_id in held]
-                threads = [str(batch.finishes[run_id].claimed.thread_id) for run_id in gone]
-                await connection.execute(
-                    ROLL_BACK, arguments[0][0], [str(run_id) for run_id in gone], threads
-                )
-        else:
-            rows = await connection.fetch(fenced.FINISH, *arguments)
-        result: dict[UUID, list[str]] = {}
-        for row in rows:
-            result[row["run_id"]] = [row["next_agent"]] if row["next_agent"] else []
-            if row["open_runs"] and not row["next_agent"]:
-                # A run that was created while this statement waited for the thread is not in its
-                # snapshot. `tidy` would find it too, but nobody should wait for that.
-                tenant = batch.tenant_of(row["run_id"])
-                async with connection.transaction():
-                    await connection.fetch(locks.THREAD, tenant, row["thread_id"])
-                    result[row["run_id"]] = await promote(connection, tenant, row["thread_id"])
-                    await connection.execute(
-                        fenced.RECONSIDER, tenant, row["thread_id"], row["task_id"]
-                    )
+    async def _finish(
+        self, connection: Connection[Record], group: Sequence[Entry], batch: Batch
+    ) -> dict[UUID, list[str]]:
+        """The runs that ended, with the agents that are to be rung for."""
+        rows = await _sent(connection, batch)
+        if stale := {row["run_id"] for row in rows if row["stale"]}:
+            again = Batch.of([e for e in group if e.lease.run_id in stale])
+            rows = [row for row in rows if not row["stale"]]
+            rows += await _sent(connection, again, locked=True)
+        result = {row["run_id"]: [row["next_agent"]] if row["next_agent"] else [] for row in rows}
         if self._doubtful and len(result) < len(batch.finishes):
-            for row in await connection.fetch(fenced.ALREADY_ENDED, *arguments[:3]):
+            for row in await connection.fetch(fenced.ALREADY_ENDED, *batch.arguments()[:3]):
                 result.setdefault(row["run_id"], batch.agents_of(row["run_id"]))
         return result
 
@@ -238,6 +228,28 @@ class GroupWriter:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+async def _sent(
+    connection: Connection[Record], batch: Batch, *, locked: bool = False
+) -> Sequence[Record]:
+    """The rows of `fenced.FINISH`. `locked` sends it behind the locks of its threads: nothing is stale then."""
+    if not locked and not batch.rolled_back:
+        return await connection.fetch(fenced.FINISH, *batch.arguments())
+    async with connection.transaction():
+        if locked:
+            await connection.fetch(fenced.PLACES, *batch.places())
+        rows = await connection.fetch(fenced.FINISH, *batch.arguments())
+        ended = {row["run_id"] for row in rows if not row["stale"]}
+        gone = [
+            row.claimed
+            for id, row in batch.finishes.items()
+            if id in ended and row.finish.drop_checkpoints
+        ]
+        if gone:
+            runs, threads = [str(c.lease.run_id) for c in gone], [str(c.thread_id) for c in gone]
+            await connection.execute(ROLL_BACK, gone[0].lease.tenant, runs, threads)
+    return rows
 
 
 def _future() -> Written:
