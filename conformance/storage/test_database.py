@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
 import pytest
 
+from agenthub.errors import Unavailable
+from agenthub_postgres import database
 from agenthub_postgres.database import Database, open_database
 from testkit.virtual import moment
 from testkit.waiting import eventually
@@ -71,6 +74,35 @@ async def test_a_statement_that_was_cancelled_leaves_nothing_to_the_next(narrow:
                 await narrow.row("select pg_sleep(30)")
         async with asyncio.timeout(20):
             assert await pid(narrow)
+
+
+async def test_a_connection_that_went_silent_costs_who_gave_up_waiting_only_a_moment(
+    narrow: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "RELEASE_SECONDS", 0.05)
+    silent = await pid(narrow)
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        # as long as a statement may take, and well before that
+        async with asyncio.timeout(database.CLIENT_SECONDS - 2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await pid(narrow)
+            assert await pid(narrow) != silent
+    finally:
+        os.kill(silent, signal.SIGCONT)
+
+
+async def test_a_statement_that_takes_too_long_is_not_tried_again(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(database.SETTINGS, "statement_timeout", "50")
+    async with open_database(dsn, most=1) as db:
+        await db.fetch("create temporary sequence tries")
+        with pytest.raises(Unavailable, match="took longer than"):
+            await db.fetch("select nextval('tries'), pg_sleep(30)", again=True)
+        (row,) = await db.fetch("select nextval('tries') as next")
+        assert row["next"] == 2
 
 
 async def test_a_pool_closes_when_the_last_statement_has_ended(dsn: str) -> None:

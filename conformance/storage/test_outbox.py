@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 from agenthub.deliveries import LONGEST_WAIT, Verdict, backoff
 from agenthub.dispatcher import KEEP_DEAD, KEEP_DONE, LEASE, PER_HOST
-from agenthub.errors import Conflict, Invalid, NotFound
+from agenthub.errors import Conflict, Invalid, NotFound, Unavailable
 from agenthub.ids import new_id
 from agenthub.outbound import Outbound, Refused, Reply
 from agenthub.principal import ANONYMOUS
@@ -235,6 +235,21 @@ async def test_a_dispatcher_that_stops_gives_back_what_it_could_not_finish(post:
         assert (await post.get(id_)).state == "sending"
     given_back = await post.get(id_)
     assert (given_back.state, given_back.attempts) == ("pending", 0)
+
+
+async def test_a_dispatcher_stops_in_peace_while_the_database_is_away(
+    post: Post, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def away(*_: Any) -> None:
+        raise Unavailable("the database cannot be reached; try again")
+
+    (id_,) = await post.put()
+    post.at.hang = {HOOK}
+    monkeypatch.setattr(type(post.outbox), "give_back", away)
+    async with post.sending(post.dispatcher()):
+        await eventually(lambda: post.at.calls)
+    assert f"delivery {id_} is not given back" in caplog.text
+    assert (await post.get(id_)).state == "sending"
 
 
 async def test_a_running_dispatcher_is_woken_by_the_doorbell_and_reaps(post: Post) -> None:

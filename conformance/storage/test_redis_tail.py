@@ -14,10 +14,13 @@ from redis.asyncio import Redis
 
 from agenthub.background import in_background
 from agenthub.events import Event
+from agenthub.fanout import LOOK
 from agenthub.ids import new_id
 from agenthub.ports import Following
 from agenthub_redis import RedisTail, open_redis
+from agenthub_redis import tail as module
 from testkit.virtual import moment
+from testkit.waiting import eventually
 
 LONG = 3600.0
 """Nobody looks by himself within a test."""
@@ -152,3 +155,38 @@ async def subscribers(admin: Redis, task_id: UUID) -> int:
     """Connections that are subscribed to a task's slices."""
     found: Any = await admin.execute_command("PUBSUB", "NUMSUB", b"test:task:" + task_id.bytes)
     return int(found[1])
+
+
+async def test_a_redis_that_is_away_sends_its_followers_to_the_log_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECONNECT_SECONDS", 0.001)
+    tried = 0
+
+    async def refused() -> None:
+        nonlocal tried
+        tried += 1
+        raise ConnectionRefusedError("nobody is there")
+
+    async with tail_on(redis_url) as tail, tail.follow(new_id()) as following:
+        # what it has been told while it connected
+        await eventually(tail._connected.is_set)  # pyright: ignore[reportPrivateUsage]
+        while (slice_ := await following.next(timeout=AGAIN)) is not None:
+            assert slice_.events is None
+        monkeypatch.setattr(tail.link, "open", refused)
+        await tail.link.close()
+        async with Redis.from_url(redis_url) as admin:
+            await admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        async with asyncio.timeout(20):
+            assert await following.next(timeout=LONG) == LOOK
+            again = asyncio.ensure_future(following.next(timeout=LONG))
+            before = tried
+            await eventually(lambda: tried > before + 10)
+        assert not again.done()
+        again.cancel()
+        for _ in range(3):
+            async with tail.follow(new_id()):
+                """A short one."""
+        before = tried
+        await eventually(lambda: tried > before + 1)
+        assert not tail._unwanted  # pyright: ignore[reportPrivateUsage]

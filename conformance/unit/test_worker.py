@@ -136,6 +136,33 @@ async def test_no_more_is_claimed_than_slots_are_free() -> None:
 
 
 @virtual
+async def test_what_a_full_worker_cannot_take_is_left_to_those_who_can() -> None:
+    scene = Scene()
+    topic = work_topic("a")
+    async with working(scene):
+        await scene.enqueue(6)
+        # two are left, and whoever waits next hears of them
+        assert scene.doorbell.bells[topic].is_set()
+        await scene.doorbell.ring([topic])
+        await moment()
+        assert scene.doorbell.bells[topic].is_set()
+        scene.engine.done(scene.engine.started[0])
+        await moment()
+        assert len(scene.engine.started) == 5
+
+
+@virtual
+async def test_what_comes_back_to_the_line_beside_a_full_worker_is_rung_for() -> None:
+    scene = Scene()
+    async with working(scene):
+        await scene.enqueue(4)
+        scene.doorbell.rung.clear()
+        scene.queue.promoted = ["a"]
+        await asyncio.sleep(scene.config.reap_seconds)
+        assert scene.doorbell.rung == [work_topic("a")]
+
+
+@virtual
 async def test_a_slot_that_becomes_free_is_filled_at_once() -> None:
     scene = Scene()
     async with working(scene):

@@ -185,7 +185,10 @@ class Dispatcher:
                 log.warning("delivery %s: its claim was lost meanwhile", delivery.delivery_id)
         except asyncio.CancelledError:
             # the process stops: somebody else tries, at once; the receiver knows repetitions by the id
-            await self.outbox.give_back(delivery)
+            try:
+                await self.outbox.give_back(delivery)
+            except Exception as failed:  # the database is away: the lease expires
+                log.warning("delivery %s is not given back: %s", delivery.delivery_id, failed)
             raise
         except Exception:
             # the lease expires and another attempt follows; the dispatcher goes on

@@ -64,6 +64,8 @@ class Worker:
         self._left_behind: set[asyncio.Task[Finish]] = set()
         self._crowd = Crowd(clock)
         self._look = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
         self._suspects_due = 0.0
         self._leaving = False
 
@@ -97,11 +99,16 @@ class Worker:
 
     async def _listen(self) -> None:
         while True:
+            # a ring wakes one worker: it is for one that can take runs
+            await self._free.wait()
             topics = [work_topic(agent) for agent in self.agents]
             # jitter: idle workers do not poll in step
             timeout = self.config.poll_seconds * spread(0.75, 1.25)
             await self.doorbell.wait(topics, timeout=timeout)
-            self._look.set()
+            if self._free.is_set():
+                self._look.set()
+            else:
+                await self.doorbell.ring(topics)
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         while not self._leaving:
@@ -130,8 +137,7 @@ class Worker:
                         self._suspects_due = sent
                     await self.clock.sleep(RETRY_SECONDS)
                     continue
-                for one in claimed:
-                    self._start(group, one, sent)
+                await self._start_all(group, claimed, sent)
                 if not looking and not claimed:
                     # somebody rang for something: perhaps for runs that a dead worker has left behind
                     self._suspects_due = sent
@@ -161,6 +167,15 @@ class Worker:
             for n in range(1, most + 1)
         ]
 
+    async def _start_all(
+        self, group: asyncio.TaskGroup, claimed: Sequence[Claimed], since: float
+    ) -> None:
+        for one in claimed:
+            self._start(group, one, since)
+        if claimed and not self._free.is_set():
+            # there may be more than there was room for
+            await self.doorbell.ring({work_topic(one.agent) for one in claimed})
+
     def _start(self, group: asyncio.TaskGroup, claimed: Claimed, since: float) -> None:
         attempt = Attempt(
             claimed,
@@ -176,12 +191,14 @@ class Worker:
         )
         self._attempts[task] = attempt
         task.add_done_callback(self._ended)
+        self._count()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         attempt = self._attempts.pop(task)
         if attempt.left_behind is not None:
             self._left_behind.add(attempt.left_behind)
             attempt.left_behind.add_done_callback(self._come_back)
+        self._count()
         if attempt.claimed.failures:
             # there is room for another like it
             self._suspects_due = 0.0
@@ -192,7 +209,14 @@ class Worker:
         self._left_behind.discard(work)
         if not work.cancelled():
             work.exception()  # nobody else asks, and asyncio would complain
+        self._count()
         self._look.set()
+
+    def _count(self) -> None:
+        if self._busy < self.config.slots:
+            self._free.set()
+        else:
+            self._free.clear()
 
     def _executing(self) -> int:
         return sum(attempt.executing for attempt in self._attempts.values())
@@ -216,9 +240,10 @@ class Worker:
 
     async def _ring(self, agents: Iterable[str]) -> None:
         agents = set(agents)
-        if agents & set(self.agents):
+        mine = agents & set(self.agents) if self._free.is_set() else set[str]()
+        if mine:
             self._look.set()
-        if others := agents - set(self.agents):
+        if others := agents - mine:
             await self.doorbell.ring(work_topic(agent) for agent in others)
 
     # --- background -----------------------------------------------------------------------------

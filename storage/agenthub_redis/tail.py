@@ -156,9 +156,12 @@ class RedisTail:
             except BROKEN as broken:
                 if not self._down:
                     log.warning("Redis is not reachable (%s); streams fall back to polling", broken)
+                    # once: what comes until it is there again is found by polls
+                    self._fanout.look_everywhere()
                 self._down = True
                 self._connected.clear()
-                self._fanout.look_everywhere()
+                # a new connection has no subscription to give up
+                self._unwanted.clear()
                 await self.link.close()
                 await asyncio.sleep(RECONNECT_SECONDS)
 
