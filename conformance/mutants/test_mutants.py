@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from agenthub_postgres import cancellation, fenced, plain_runs, queue, runs, threads
+from storage import test_answers as answers
 from storage import test_plain_runs as plain
 from storage import test_policies as policies
 from storage import test_runs as stored_runs
@@ -138,6 +139,11 @@ MUTANTS = [
         "a task whose questions are gone is forgotten",
         [(fenced, "FINISH", *FORGOTTEN)],
         two.a_task_whose_questions_are_gone_is_superseded,
+    ),
+    Mutant(
+        "an update's questions are nobody's",
+        [(fenced, "FINISH", "f.kind = 'update' and t.open_task is not null", "f.kind = 'update'")],
+        answers.test_a_question_that_a_state_update_leaves_is_its_own_to_answer,
     ),
     Mutant(
         "idle threads are not locked", [(plain_runs, "IDLE", "for no key update of t skip locked", "")],

@@ -124,6 +124,16 @@ async def test_a_working_task_is_not_closed_as_waiting(core: Core) -> None:
     assert not await core.runs.close_task("default", run.task_id, reason="enough")
 
 
+async def test_a_question_that_a_state_update_leaves_is_its_own_to_answer(core: Core) -> None:
+    first = await core.create()
+    await core.finish(await core.claim_one())
+    update = await core.create(first.thread_id, kind="update")
+    await core.finish(await core.claim_one(), questions=["q"])
+    resumed = await core.resume(first.thread_id, "q")
+    assert resumed.task_id == update.task_id
+    assert (await core.thread(first.thread_id)).interrupts == ()
+
+
 # --- idempotency --------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ import pytest
 import agenthub_postgres
 from agenthub.errors import Unavailable
 from agenthub.ids import new_id
-from agenthub_postgres import events, fenced, queue
+from agenthub_postgres import events, fenced, queue, runs
 from agenthub_postgres.items import ensure_index
 from agenthub_postgres.migrate import check_schema, migrate, migrations
 from agenthub_server.embedded import Postgres
@@ -236,6 +236,25 @@ async def test_an_index_whose_build_was_interrupted_is_built_anew(empty: str) ->
         )
     finally:
         await connection.close()
+
+
+async def test_a_thread_whose_head_has_ended_goes_on_after_the_migration(core: Core) -> None:
+    ended = await core.create()
+    await core.finish(await core.claim_one())
+    await core.value("alter table runs drop constraint runs_ready_are_open")
+    await core.value("update runs set ready = true")
+    left = core.new_run(ended.thread_id)
+    async with core.db.transaction() as connection:
+        # as it came to be: behind a head
+        await connection.execute("update threads set open_runs = 1, status = 'busy'")
+        await connection.fetch(runs.CREATE, *runs.arguments(left))
+        await connection.execute("update threads set open_runs = 1")
+    await core.queue.tidy(ephemeral_ttl=timedelta(hours=1))
+    assert await core.claim() == []
+    await core.value("delete from schema_migrations where name like '0012%'")
+    assert await migrate(core.db.dsn) == ["0012_post_ready_runs_are_open.sql"]
+    await core.queue.tidy(ephemeral_ttl=timedelta(hours=1))
+    assert [c.lease.run_id for c in await core.claim()] == [left.run_id]
 
 
 async def test_a_migration_that_fails_leaves_nothing_and_may_be_repeated(

@@ -58,9 +58,8 @@ IDLE = f"""{_GIVEN}, idle as materialized (
    cross join lateral (
      select * from threads t where t.tenant_id = g.tenant_id and t.thread_id = g.thread_id
      offset 0 for no key update of t skip locked) t
-   -- a thread that is asked something has an open task, but for what a state update may have left
-   where t.open_runs = 0 and t.open_task is null and t.interrupts = '{{}}'
-     and (g.flag or coalesce(t.agent, g.agent) = g.agent)
+   -- a thread that is asked something has an open task
+   where t.open_runs = 0 and t.open_task is null and (g.flag or coalesce(t.agent, g.agent) = g.agent)
 ), held as (
   -- an insert that always meets a conflict: an update would be joined by walking through the table
   insert into threads (tenant_id, thread_id, agent, open_task)
