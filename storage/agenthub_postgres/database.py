@@ -22,7 +22,7 @@ from agenthub.errors import Unavailable
 log = logging.getLogger(__name__)
 
 # What a restart, a failover or a cut connection looks like from asyncpg (embedding.md §5.5).
-BROKEN: tuple[type[BaseException], ...] = (
+BROKEN: tuple[type[Exception], ...] = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
@@ -36,7 +36,7 @@ BROKEN: tuple[type[BaseException], ...] = (
     OSError,
     TimeoutError,
 )
-SLOW = (TimeoutError, asyncpg.QueryCanceledError)
+SLOW: tuple[type[Exception], ...] = (TimeoutError, asyncpg.QueryCanceledError)
 """Those of them that say that a statement took longer than it may."""
 
 STATEMENT_SECONDS = 10
