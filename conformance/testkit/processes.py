@@ -7,7 +7,9 @@ read after it was killed.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import random
 import re
 import signal
 import socket
@@ -17,12 +19,16 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from inspect import isawaitable
 from pathlib import Path
 
 import httpx
 
 Ready = re.Pattern[str] | str | Callable[[], bool | Awaitable[bool]]
+_PORTS = range(20_000, 32_000)
+"""Below those that the system gives to whoever binds port 0, and to every connection."""
+_ours: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    async def wait(self, *, within: float = 20.0) -> int:
+    async def wait(self, *, within: float = 60.0) -> int:
         """Its exit status.
 
         Raises:
@@ -76,7 +82,7 @@ async def process(
     ready: Ready | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    within: float = 30.0,
+    within: float = 180.0,
     stop_within: float = 15.0,
 ) -> AsyncGenerator[Process]:
     """Run a program until the end of the block.
@@ -131,11 +137,38 @@ async def output_of(
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on right now."""
+    """A TCP port of 127.0.0.1 that nobody listens on, and that is this process's alone until it ends.
+
+    Between here and the program that listens there, others start programs too, and the system gives away
+    ports to all who ask for any.
+    """
+    start = random.randrange(len(_PORTS))
+    for port in (*_PORTS[start:], *_PORTS[:start]):
+        if port not in _ours and _claimed(port):
+            _ours.add(port)
+            return port
+    raise AssertionError("no port is free")
+
+
+def _claimed(port: int) -> bool:
+    try:
+        # one byte for each port; a lock of this kind ends with its process, and costs no descriptor
+        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@cache
+def _claims() -> int:
+    """The file, never closed, whose bytes the processes of this user's tests lock."""
+    name = Path(tempfile.gettempdir()) / f"agenthub-test-ports-{os.getuid()}"
+    return os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 async def _until_ready(running: Process, ready: Ready | None, within: float) -> None:
