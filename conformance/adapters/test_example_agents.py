@@ -41,7 +41,7 @@ REAL = [
 """Examples, and the providers that they take instead of the script."""
 TRIES = defaultdict(lambda: 3, adk=1)
 """How often a client asks a provider that refuses: OpenAI's three times, Gemini's once."""
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 LATE_MODULES = 100
 """Modules that a first run may still import: the transports of clients, which are small."""
 STORY = ["human", "ai", "tool", "ai", "tool", "ai"]

@@ -63,7 +63,5 @@ async def langgraph_dev(folder: Path) -> AsyncGenerator[str]:
     serve = [programs / "langgraph", "dev", "--no-browser", "--no-reload", "--port", str(port)]
     argv = [*serve, "--n-jobs-per-worker", "10"]
     env = {**SETTINGS, "PATH": f"{programs}:{os.environ['PATH']}"}
-    async with process(
-        argv, cwd=folder, env=env, ready=f"{url}/ok", within=60, stop_within=STOP_SECONDS
-    ):
+    async with process(argv, cwd=folder, env=env, ready=f"{url}/ok", stop_within=STOP_SECONDS):
         yield url

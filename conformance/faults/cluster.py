@@ -21,7 +21,7 @@ from faults import invariants
 from testkit.hub import FIXTURES
 from testkit.processes import Process, free_port, process
 from testkit.servers import DurableServers
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_SECONDS, eventually
 
 AGENTS = FIXTURES / "fault_agents.py"
 TIGHT = {
@@ -74,7 +74,9 @@ class Journal:
         """Let the run go on."""
         self._gate(gate).touch()
 
-    async def reached(self, step: int, *, attempt: int = 1, within: float = 20.0) -> int:
+    async def reached(
+        self, step: int, *, attempt: int = 1, within: float = PATIENCE_SECONDS
+    ) -> int:
         """Wait until a step began; returns the process that executes it."""
 
         def began() -> int | None:
@@ -173,7 +175,7 @@ class Cluster:
         """A run's row."""
         return (await self.rows("select * from runs where run_id = $1", UUID(str(run_id))))[0]
 
-    async def recovered(self, run_id: object, *, within: float) -> float:
+    async def recovered(self, run_id: object, *, within: float = PATIENCE_SECONDS) -> float:
         """Wait until attempt 2 began; returns when, by the database's clock."""
 
         async def at() -> float | None:
@@ -185,7 +187,7 @@ class Cluster:
 
         return await eventually(at, within=within)
 
-    async def holds(self, *, within: float = 20.0) -> None:
+    async def holds(self, *, within: float = PATIENCE_SECONDS) -> None:
         """Assert that everything has ended and that every invariant holds."""
         connection = await asyncpg.connect(self.on.database_url)
         try:
@@ -207,9 +209,9 @@ def compiled() -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache)}
 
 
-async def knows(url: str, agent: str, *, within: float = 10.0) -> None:
+async def knows(url: str, agent: str, *, within: float = PATIENCE_SECONDS) -> None:
     """Wait until a server can start an agent."""
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
 
         async def listed() -> bool:
             return agent in (await client.get("/info")).json()["agents"]

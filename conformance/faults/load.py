@@ -59,7 +59,7 @@ async def load(hub: Cluster, *, users: int = 12) -> AsyncGenerator[Load]:
                 so_far.refused.append(f"{type(refused).__name__}: {refused}"[:300])
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async with asyncio.timeout(90), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(240), asyncio.TaskGroup() as group:
         for n in range(users):
             group.create_task(use(hub.servers[n % len(hub.servers)].url))
         yield so_far

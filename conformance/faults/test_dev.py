@@ -74,7 +74,6 @@ async def dev(project: Path, **env: str) -> AsyncGenerator[tuple[Process, str]]:
         ready=BANNER,
         cwd=project,
         env={**suite_environment(), **compiled(), **env},
-        within=60,
     ) as running:
         yield running, f"http://127.0.0.1:{port}"
 
@@ -98,7 +97,7 @@ async def ask(url: str, agent: str, given: str) -> Any:
 
 
 async def info(url: str) -> dict[str, Any]:
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         return (await client.get("/info")).json()
 
 
@@ -110,7 +109,7 @@ async def test_it_serves_from_nothing_reloads_survives_its_agents_and_ends_every
         assert await ask(url, "hello", "world") == "hello world"
         source = project / "agent.py"
         source.write_text(AGENT + MORE, encoding="utf-8")
-        await knows(url, "more", within=15)
+        await knows(url, "more", within=90)
         assert await ask(url, "more", "or less") == "more or less"
 
         source.write_text("def broken(:\n", encoding="utf-8")
@@ -118,9 +117,9 @@ async def test_it_serves_from_nothing_reloads_survives_its_agents_and_ends_every
         async def unavailable() -> str | None:
             return next(iter((await info(url))["unavailable"].values()), None)
 
-        assert "SyntaxError" in await eventually(unavailable, within=15)
+        assert "SyntaxError" in await eventually(unavailable, within=90)
         source.write_text(AGENT, encoding="utf-8")
-        await knows(url, "hello", within=15)
+        await knows(url, "hello", within=90)
         assert await ask(url, "hello", "again") == "hello again"
 
         assert await ask(url, "dies", "") == "alive"
@@ -128,7 +127,7 @@ async def test_it_serves_from_nothing_reloads_survives_its_agents_and_ends_every
 
         pids = family(running.pid)
         running.signal(signal.SIGINT)
-        assert await running.wait(within=20) == 0, running.output()
+        assert await running.wait() == 0, running.output()
         await eventually(lambda: not alive(pids))
         assert "Traceback" not in running.output().split("starting it again")[1]
 
@@ -144,7 +143,7 @@ async def test_killed_it_leaves_no_orphan_and_its_data_are_there_for_the_next(
         pids = family(running.pid)
         assert len(pids) >= 4, "server, worker, Postgres, Valkey"
         running.signal(signal.SIGKILL)
-        await eventually(lambda: not alive(pids), within=30)
+        await eventually(lambda: not alive(pids))
     async with dev(project) as (_, url):
         async with clients.rest(url) as client:
             found = await client.runs.get(run["thread_id"], run["run_id"])
@@ -162,7 +161,7 @@ async def test_a_second_one_in_the_same_folder_attaches_and_the_first_outlives_i
             assert f"Attached to the servers of process {first.pid}" in second.output()
             assert await ask(other, "hello", "second") == "hello second"
             second.signal(signal.SIGINT)
-            assert await second.wait(within=20) == 0
+            assert await second.wait() == 0
         assert await ask(url, "hello", "first") == "hello first"
 
 
@@ -211,7 +210,7 @@ async def test_a_port_that_is_taken_is_refused_before_anything_starts(project: P
 async def refused(project: Path, command: list[str], **env: str) -> str:
     """What a command that ends with code 2 has said."""
     async with process([*HUB, *command], cwd=project, env={**compiled(), **env}) as running:
-        assert await running.wait(within=20) == 2, running.output()
+        assert await running.wait(within=90) == 2, running.output()
         return running.output()
 
 

@@ -24,8 +24,8 @@ async def test_without_a_project_it_serves_the_suites_agent_which_may_call_this_
     url = f"http://127.0.0.1:{port}"
     command = [*HUB, "dev", "--conformance", "--port", str(port)]
     env = {**suite_environment(), "AGENTHUB_GRPC_PORT": str(grpc_port)}
-    async with process(command, ready=BANNER, cwd=folder, env=env, within=60) as running:
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+    async with process(command, ready=BANNER, cwd=folder, env=env) as running:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             at_the_root = (await http.get(f"{url}/.well-known/agent-card.json")).json()
             the_agents = (await http.get(f"{url}/agents/tck/.well-known/agent-card.json")).json()
         at = f"127.0.0.1:{grpc_port}"
@@ -34,7 +34,7 @@ async def test_without_a_project_it_serves_the_suites_agent_which_may_call_this_
             asked = request("x", message_id="tck-artifact-text-1", taskPushNotificationConfig=push)
             # as the TCK does it: without a tenant
             stub: Any = services.A2AServiceStub(channel)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # generated
-            answer = await stub.SendMessage(asked, metadata=[("a2a-version", "1.0")], timeout=20)
+            answer = await stub.SendMessage(asked, metadata=[("a2a-version", "1.0")], timeout=60)
             await eventually(lambda: len(webhook.got) >= 2)
         assert "A2A suites" in running.output()
     assert at_the_root["supportedInterfaces"] == the_agents["supportedInterfaces"]

@@ -69,7 +69,6 @@ async def dev(project: Path) -> AsyncGenerator[tuple[Process, str]]:
         ready=BANNER,
         cwd=project,
         env={**suite_environment(), **compiled()},
-        within=60,
     ) as running:
         yield running, f"http://127.0.0.1:{port}"
 
@@ -80,7 +79,7 @@ async def ask(url: str, agent: str, given: str) -> Any:
 
 
 async def missing(url: str) -> dict[str, str]:
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
         return (await client.get("/info")).json()["unavailable"]
 
 
@@ -105,6 +104,6 @@ async def test_agents_run_in_environments_of_their_own(project: Path) -> None:
         assert await ask(url, "cow", "moo") == "True"
         assert "environment farm: made in" in running.output()
     async with dev(project) as (running, url):
-        await knows(url, "cow", within=30)
+        await knows(url, "cow", within=120)
         assert await ask(url, "cow", "moo") == "True"
         assert "being made" not in running.output(), "it was there"

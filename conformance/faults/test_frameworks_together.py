@@ -87,7 +87,7 @@ async def url() -> AsyncGenerator[str]:
     argv = [*HUB, "dev", ".", "--port", str(port), "--no-reload"]
     with scratch_folder(in_memory=True) as folder:
         describe(folder, made)
-        async with process(argv, ready=BANNER, cwd=folder, env=environ, within=120):
+        async with process(argv, ready=BANNER, cwd=folder, env=environ):
             yield await _knowing(port)
 
 

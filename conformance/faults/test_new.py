@@ -38,7 +38,7 @@ async def test_a_new_project_starts_by_the_commands_that_it_names_and_answers(fo
     port = free_port()
     argv = [*HUB, "dev", "--port", str(port), "--no-reload"]
     environ = {**suite_environment(), **compiled()}
-    async with process(argv, ready=BANNER, cwd=folder / "shop", env=environ, within=60):
+    async with process(argv, ready=BANNER, cwd=folder / "shop", env=environ):
         url = f"http://127.0.0.1:{port}"
         await knows(url, "refunds")
         async with clients.rest(url) as client:

@@ -32,7 +32,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_restarts_under_load(
         await asyncio.to_thread(hub.on.postgres.stop, how)
         await asyncio.to_thread(hub.on.postgres.start)
         before = len(so_far.created)
-        await eventually(lambda: len(so_far.created) > before + 30, within=20)
+        await eventually(lambda: len(so_far.created) > before + 30)
     await reading
     print(
         f"postgres {how}: longest time without a new run {so_far.outage():.2f} s, "

@@ -59,12 +59,12 @@ async def test_the_next_worker_follows_what_the_killed_one_began_over_there(
         second = await clients.start(hub.url, "called", given)
         group.create_task(clients.join(hub.url, first, told))
         group.create_task(clients.join(hub.url, second, called))
-        await eventually(lambda: tokens(told) == [FIRST], within=30)
+        await eventually(lambda: tokens(told) == [FIRST])
         for run, named in ((first, b"context"), (second, b"found")):
-            await eventually(partial(saved, hub, run["run_id"], named), within=20)
+            await eventually(partial(saved, hub, run["run_id"], named))
         await worker(hub, project)
         hub.workers[0].signal(signal.SIGKILL)
-        await asyncio.gather(*(hub.recovered(r["run_id"], within=20) for r in (first, second)))
+        await asyncio.gather(*(hub.recovered(r["run_id"]) for r in (first, second)))
         gate.touch()
 
     for seen in (told, called):

@@ -21,7 +21,7 @@ from a2a.types.a2a_pb2 import (
 )
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 90
 
 
 class Agent:

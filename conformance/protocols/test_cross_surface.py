@@ -17,7 +17,7 @@ from testkit.waiting import eventually
 
 DRAFT = {"topic": "hubs"}
 DONE = {"article": "All about hubs .", "published": True}
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

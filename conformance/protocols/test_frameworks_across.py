@@ -23,7 +23,7 @@ from testkit.frameworks import FRAMEWORKS
 from testkit.processes import process
 
 pytestmark = pytest.mark.slow
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 AGENTS = ("chat", "approver", "double")
 DECLARED = """
 [agents.{framework}-{agent}]

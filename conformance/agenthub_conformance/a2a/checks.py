@@ -58,7 +58,7 @@ async def _(probe: Probe) -> None:
 
 @requirement("send:immediately")
 async def _(probe: Probe) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         task = await probe.send(WAITS, returnImmediately=True)
     assert state(task) not in TERMINAL, state(task)
     await probe.call("CancelTask", {"id": task["id"]})
