@@ -24,12 +24,15 @@ from testkit.servers import DurableServers
 from testkit.waiting import PATIENCE_SECONDS, eventually
 
 AGENTS = FIXTURES / "fault_agents.py"
+REAPED_SOON = {"AGENTHUB_REAP_SECONDS": "0.4"}
+"""Where workers die and their leases lapse."""
 TIGHT = {
-    "AGENTHUB_LEASE_SECONDS": "2",
-    "AGENTHUB_RENEW_SECONDS": "0.5",
-    "AGENTHUB_LEASE_MARGIN_SECONDS": "0.5",
-    "AGENTHUB_REAP_SECONDS": "0.4",
+    "AGENTHUB_LEASE_SECONDS": "6",
+    "AGENTHUB_RENEW_SECONDS": "1.5",
+    "AGENTHUB_LEASE_MARGIN_SECONDS": "1.5",
+    **REAPED_SOON,
 }
+"""Where leases end by themselves: soon, and still a machine that stalls takes nobody's run away."""
 RARE_POLL_SECONDS = 10.0
 RARE_POLLS = {
     "AGENTHUB_POLL_SECONDS": str(RARE_POLL_SECONDS),
@@ -96,7 +99,7 @@ class Cluster:
     folder: Path
     stack: AsyncExitStack
     redis: bool = True
-    settings: dict[str, str] = field(default_factory=lambda: dict(TIGHT))
+    settings: dict[str, str] = field(default_factory=dict[str, str])
     servers: list[Server] = field(default_factory=list[Server])
     workers: list[Process] = field(default_factory=list[Process])
 
@@ -140,6 +143,15 @@ class Cluster:
         """The worker with this process id."""
         return next(w for w in self.workers if w.pid == pid)
 
+    async def lapse(self, worker: Process) -> None:
+        """Wait for a worker's end, and let the time pass that its leases last."""
+        await worker.wait()
+        await self.rows(
+            """update runs set lease_expires_at = now()
+                where status = 'running' and worker_id like $1""",
+            f"%-{worker.pid}-%",
+        )
+
     def environment(self, **env: str) -> dict[str, str]:
         """What a process of this hub is told."""
         redis = self.on.redis_url if self.redis else ""
@@ -175,17 +187,18 @@ class Cluster:
         """A run's row."""
         return (await self.rows("select * from runs where run_id = $1", UUID(str(run_id))))[0]
 
-    async def recovered(self, run_id: object, *, within: float = PATIENCE_SECONDS) -> float:
-        """Wait until attempt 2 began; returns when, by the database's clock."""
+    async def recovered(self, run_id: object, *, attempt: int = 2) -> float:
+        """Wait until another attempt began; returns when, by the database's clock."""
 
         async def at() -> float | None:
             found = await self.rows(
-                "select at from events where run_id = $1 and kind = 'started' and epoch = 2",
+                "select at from events where run_id = $1 and kind = 'started' and epoch = $2",
                 UUID(str(run_id)),
+                attempt,
             )
             return found[0]["at"].timestamp() if found else None
 
-        return await eventually(at, within=within)
+        return await eventually(at)
 
     async def holds(self, *, within: float = PATIENCE_SECONDS) -> None:
         """Assert that everything has ended and that every invariant holds."""

@@ -12,7 +12,7 @@ from a2a.types.a2a_pb2 import StreamResponse
 from google.protobuf.json_format import ParseDict
 
 from agenthub_a2a.card import GENERATION
-from faults.cluster import Cluster
+from faults.cluster import REAPED_SOON, Cluster
 from protocols import a2a_client
 from protocols.a2a_raw import Raw, Told
 from testkit.receiver import Receiver, receiving
@@ -22,11 +22,9 @@ SENDS = {
     "AGENTHUB_OUTBOUND_NETWORKS": "127.0.0.0/8",
     "AGENTHUB_DELIVERY_POLL_SECONDS": "0.1",
 }
-# the pauses between attempts are minutes, and a killed server's attempt ends with its lease
-HURRY = """
-update outbox set available_at = now(), lease_expires_at = least(lease_expires_at, now())
- where state in ('pending', 'sending')
-"""
+# a killed server's attempts end with their leases, and the pauses between attempts are minutes
+LAPSE = "update outbox set lease_expires_at = now() where state = 'sending'"
+HURRY = "update outbox set available_at = now() where state = 'pending'"
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +58,7 @@ async def test_a_subscriber_goes_on_and_a_webhook_hears_every_state_though_all_a
 ) -> None:
     async with receiving() as receiver:
         receiver.status = 503
+        hub.settings |= REAPED_SOON
         await hub.start(servers=2, workers=2, **SENDS)
         first, second = hub.servers
         journal = hub.journal()
@@ -72,7 +71,9 @@ async def test_a_subscriber_goes_on_and_a_webhook_hears_every_state_though_all_a
         before: list[Told] = []
         reading = asyncio.create_task(follow(first.url, task.id, before))
 
-        hub.worker_of(await journal.reached(3)).signal(signal.SIGKILL)
+        victim = hub.worker_of(await journal.reached(3))
+        victim.signal(signal.SIGKILL)
+        await hub.lapse(victim)
         await hub.recovered(task.id)
         journal.open(3)
         # a step speaks before it waits
@@ -81,6 +82,8 @@ async def test_a_subscriber_goes_on_and_a_webhook_hears_every_state_though_all_a
         first.process.signal(signal.SIGKILL)
         await asyncio.wait([reading])
         assert reading.exception() is not None
+        await first.process.wait()
+        await hub.rows(LAPSE)
         after: list[Told] = []
         reading = asyncio.create_task(follow(second.url, task.id, after, before[-1].id))
         await eventually(lambda: after)
@@ -93,6 +96,10 @@ async def test_a_subscriber_goes_on_and_a_webhook_hears_every_state_though_all_a
         assert ids == sorted(set(ids))
         assert a2a_client.kinds([one.event for one in after])[-2:] == ["result", "COMPLETED"]
 
+        # what stands first of a task's states has been refused, and waits; nothing is on its way
+        await eventually(
+            lambda: hub.value("select count(*) = 0 from outbox where state = 'sending'")
+        )
         refused = len(receiver.got)
         assert refused, "the webhook was tried while it was down"
         receiver.got.clear()

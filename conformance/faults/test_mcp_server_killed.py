@@ -31,7 +31,7 @@ async def test_the_official_client_gets_the_result_of_a_call_whose_replica_was_k
         server.process.signal(signal.SIGKILL)
         await server.process.wait()
         journal.open(5)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             result = await call
         assert result.structured_content is not None
         assert result.structured_content["done"] == list(range(1, 11))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from faults.cluster import Cluster
+from faults.cluster import REAPED_SOON, Cluster
 from protocols.mcp_client import LEGACY, client
 from protocols.mcp_wire import wire
 from testkit.processes import Process
@@ -18,6 +18,7 @@ async def kill(process: Process) -> None:
 
 
 async def test_a_task_outlives_its_replica_and_its_worker(hub: Cluster) -> None:
+    hub.settings |= REAPED_SOON
     await hub.start(servers=2, workers=2)
     first, second = hub.servers
     journal = hub.journal()
@@ -30,6 +31,7 @@ async def test_a_task_outlives_its_replica_and_its_worker(hub: Cluster) -> None:
             "status"
         ] == "working"
         await kill(hub.worker_of(pid))
+        await hub.lapse(hub.worker_of(pid))
         journal.open(1)
         waiting = await mcp.until(second.url, task["taskId"], "input_required")
         ((key, _),) = waiting["inputRequests"].items()
@@ -64,7 +66,7 @@ async def test_a_listener_goes_on_at_another_replica(hub: Cluster) -> None:
         await kill(first.process)
         await asyncio.gather(listening, return_exceptions=True)
         journal.open(1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await told(second.url, task_id, "input_required")
 
 
@@ -83,7 +85,7 @@ async def test_the_official_client_is_asked_by_the_replica_that_took_its_call_ov
         _, served_by = next(went for went in reversed(balancer.went) if went[0] == "POST")
         await kill(next(s for s in hub.servers if s.url == served_by).process)
         journal.open(1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             result = await call
     assert result.structured_content is not None
     assert result.structured_content["done"] == [1, 2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faults import clients
-from faults.cluster import Cluster
+from faults.cluster import REAPED_SOON, Cluster
 from protocols import a2a_client, mcp_client
 from testkit.waiting import eventually
 
@@ -14,7 +14,7 @@ ALL = list(range(1, 11))
 
 @pytest.mark.slow
 async def test_a_run_that_kills_its_workers_is_given_up_and_the_others_go_on(hub: Cluster) -> None:
-    hub.settings["AGENTHUB_MAX_FAILURES"] = "1"
+    hub.settings |= {**REAPED_SOON, "AGENTHUB_MAX_FAILURES": "1"}
     await hub.start(workers=1, AGENTHUB_SLOTS="1")
     beside, deadly = hub.journal("beside"), hub.journal("deadly")
     good = await clients.start(hub.url, "ten_steps", beside.order(5))
@@ -22,7 +22,7 @@ async def test_a_run_that_kills_its_workers_is_given_up_and_the_others_go_on(hub
     bad = await clients.start(hub.url, "poison", deadly.order())
     for victim in range(2):
         worker = await hub.worker()
-        await eventually(lambda worker=worker: not worker.alive)
+        await hub.lapse(worker)
         assert len(deadly.lines) == victim + 1
     told = (await clients.output(hub.url, bad))["__error__"]
     assert told["error"] == "AttemptsExhausted"
@@ -48,19 +48,19 @@ async def test_a_run_that_kills_its_workers_is_given_up_and_the_others_go_on(hub
 async def test_the_neighbours_of_a_run_that_kills_its_workers_are_not_given_up(
     hub: Cluster,
 ) -> None:
-    hub.settings["AGENTHUB_MAX_FAILURES"] = "1"
+    hub.settings |= {**REAPED_SOON, "AGENTHUB_MAX_FAILURES": "1"}
     await hub.start(workers=1)
     beside, deadly = hub.journal("beside"), hub.journal("deadly")
     good = await clients.start(hub.url, "ten_steps", beside.order(5, 9))
     await beside.reached(5)
     bad = await clients.start(hub.url, "poison", deadly.order())
-    await eventually(lambda: not hub.workers[-1].alive)
+    await hub.lapse(hub.workers[0])
     beside.open(5)
     second = await hub.worker()
     # whichever of the two it takes first, the other waits
     await eventually(lambda: not second.alive or (9, second.pid, 2) in beside.lines)
     beside.open(9)
-    await eventually(lambda: not second.alive)
+    await hub.lapse(second)
     await hub.worker()
     assert "__error__" in await clients.output(hub.url, bad)
     assert (await clients.output(hub.url, good)).get("done") == ALL

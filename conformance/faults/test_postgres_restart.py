@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from faults import clients
-from faults.cluster import RARE_POLLS, Cluster, ids
+from faults.cluster import RARE_POLLS, TIGHT, Cluster, ids
 from faults.load import load, polled
 from testkit.waiting import eventually
 
@@ -21,7 +21,7 @@ async def test_nothing_acknowledged_is_lost_when_postgres_restarts_under_load(
     hub: Cluster, how: Literal["fast", "immediate"], redis: bool
 ) -> None:
     hub.redis = redis
-    hub.settings |= RARE_POLLS
+    hub.settings |= {**TIGHT, **RARE_POLLS}
     await hub.start(workers=2)
     order = {"journal": str(hub.journal("long").path), "count": 4000}
     long = await clients.start(hub.url, "chatty", order)

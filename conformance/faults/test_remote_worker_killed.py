@@ -14,7 +14,7 @@ from a2a.types.a2a_pb2 import ListTasksRequest
 
 from conftest import Hubs
 from faults import clients
-from faults.cluster import HUB, Cluster, ids, knows
+from faults.cluster import HUB, REAPED_SOON, Cluster, ids, knows
 from protocols import a2a_client
 from testkit.hub import FIXTURES
 from testkit.processes import Process, process
@@ -49,6 +49,7 @@ async def test_the_next_worker_follows_what_the_killed_one_began_over_there(
     before = await tasks_there(far)
     project, gate = tmp_path / "near.toml", tmp_path / "gate"
     project.write_text(NEAR.format(far=far), "utf-8")
+    hub.settings |= REAPED_SOON
     await hub.server()
     await worker(hub, project)
     await knows(hub.url, "told")
@@ -64,6 +65,7 @@ async def test_the_next_worker_follows_what_the_killed_one_began_over_there(
             await eventually(partial(saved, hub, run["run_id"], named))
         await worker(hub, project)
         hub.workers[0].signal(signal.SIGKILL)
+        await hub.lapse(hub.workers[0])
         await asyncio.gather(*(hub.recovered(r["run_id"]) for r in (first, second)))
         gate.touch()
 
