@@ -50,7 +50,11 @@ class Receiver:
                 await reader.read()
                 return
             answer = f"HTTP/1.1 {self.status} {REASONS[self.status]}\r\ncontent-length: 0\r\n"
-            answer += "location: http://169.254.169.254/\r\nconnection: close\r\n\r\n"
+            answer += "location: http://169.254.169.254/\r\nconnection: close\r\n"
+            if self.status >= 300:
+                # whoever sends again does so because its test wants it
+                answer += "retry-after: 3600\r\n"
+            answer += "\r\n"
             writer.write(answer.encode())
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
