@@ -135,12 +135,22 @@ async def test_commits_survive_a_killed_server(root: Path) -> None:
     server.stop()
 
 
-async def test_an_interrupted_initdb_is_made_again(folder: Path) -> None:
-    home = folder / ".agenthub" / "postgres"
-    async with process([sys.executable, "-c", OWNER, folder / ".agenthub"]) as holder:
-        await eventually(lambda: list(home.glob("data.*/base")))
-        assert not (home / "data").exists()
+async def interrupted(root: Path) -> bool:
+    """Kill an owner during its `initdb`; while this process stands still, that may have ended."""
+    home = root / "postgres"
+    async with process([sys.executable, "-c", OWNER, root]) as holder:
+        await eventually(lambda: list(home.glob("data.*/base")) or (home / "data").exists())
         holder.kill()
+        await holder.wait()
+    return not (home / "data").exists()
+
+
+async def test_an_interrupted_initdb_is_made_again(folder: Path) -> None:
+    tries = iter(range(5))
+    while not await interrupted(root := folder / str(next(tries))):
+        pass
+    home = root / "postgres"
+    assert list(home.glob("data.*"))
     server = Postgres(home, environ=suite_environment())
     server.start()
     assert await sql(server.url(), "select current_database()") == "agenthub"
