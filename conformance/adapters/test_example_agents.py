@@ -199,7 +199,7 @@ def test_a_provider_that_is_down_fails_the_run_with_its_reason(real: tuple[str, 
     assert requests == 1 + TRIES[framework]
     assert "500" in down["error"]
     assert REASON in down["error"]
-    assert down["seconds"] < 5
+    assert down["seconds"] < 30
 
 
 def test_an_answer_that_breaks_off_fails_the_run_and_is_no_answer(real: tuple[str, Told]) -> None:

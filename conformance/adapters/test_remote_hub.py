@@ -151,7 +151,7 @@ async def test_a_run_that_is_cancelled_or_out_of_time_is_cancelled_there(
         thread = (await client.threads.create())["thread_id"]
         body: Any = {"assistant_id": "waits", "input": said("go")}
         if how == "timeout":
-            body["timeout"] = 2
+            body["timeout"] = 6
         run: Any = await client.http.post(f"/threads/{thread}/runs", json=body)
         await eventually(open_there, within=20)
         if how == "cancelled":

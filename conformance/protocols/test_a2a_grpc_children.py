@@ -45,7 +45,7 @@ def test_what_a_busy_grpc_server_starts_lives() -> None:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=True,
     )
     assert done.stdout.strip() == "[]", done.stderr[-2000:]

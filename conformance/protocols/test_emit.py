@@ -310,8 +310,9 @@ def test_after_a_crash_a_reader_is_told_to_replace_what_the_dead_worker_had_emit
 
 @pytest.mark.parametrize("binding", BINDINGS)
 async def test_an_agent_that_declares_it_answers_with_a_message_and_nothing_else(
-    hub_url: str, binding: str
+    hub_url: str, monkeypatch: pytest.MonkeyPatch, binding: str
 ) -> None:
+    monkeypatch.setattr(follow, "HELD_SECONDS", 60.0)
     async with (
         agent(hub_url, "answers", binding=binding) as answers,
         agent(hub_url, "answers", streaming=True, binding=binding) as streaming,

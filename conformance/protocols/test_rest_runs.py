@@ -301,7 +301,7 @@ async def test_a_delayed_run_starts_when_it_is_due_and_not_before(hub_url: str) 
         assert await client.runs.join(thread_id, run["run_id"]) == {"x": 2}
         run = await client.runs.get(thread_id, run["run_id"])
     waited = datetime.fromisoformat(run["started_at"]) - datetime.fromisoformat(run["created_at"])
-    assert timedelta(seconds=1) <= waited < timedelta(seconds=4)
+    assert waited >= timedelta(seconds=1)
 
 
 # --- idempotency ---------------------------------------------------------------------------------

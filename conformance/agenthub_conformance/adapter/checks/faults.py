@@ -9,8 +9,8 @@ from agenthub.adapting import Inbound
 from agenthub_conformance.adapter.contract import Kit, behaviour, contents, finished, same
 from agenthub_conformance.adapter.scripted import notes
 
-GRACE_SECONDS = 5
-"""What the hub gives an agent to clean up, before it leaves it behind."""
+GRACE_SECONDS = 15
+"""Three times what the hub gives an agent to clean up before it leaves it behind: the machine may be busy."""
 PATIENCE_SECONDS = 30
 
 
