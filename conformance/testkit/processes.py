@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import random
 import re
 import signal
 import socket
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from inspect import isawaitable
 from pathlib import Path
+from random import SystemRandom
 
 import httpx
 
@@ -142,7 +142,7 @@ def free_port() -> int:
     Between here and the program that listens there, others start programs too, and the system gives away
     ports to all who ask for any.
     """
-    start = random.randrange(len(_PORTS))
+    start = SystemRandom().randrange(len(_PORTS))
     for port in (*_PORTS[start:], *_PORTS[:start]):
         if port not in _ours and _claimed(port):
             _ours.add(port)
