@@ -46,6 +46,26 @@ async def test_a_run_that_cannot_be_written_fails_alone(hasty: Core) -> None:
         await hasty.finish(one)
 
 
+async def test_a_database_that_cannot_be_reached_for_long_fails_no_run(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RECONNECT_SECONDS", 0.001)
+    tried = 0
+
+    async def reached(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+        nonlocal tried
+        tried += 1
+        if tried < 3 * writer.TOO_LATE:
+            raise TimeoutError
+        return await database.connect(dsn)
+
+    monkeypatch.setattr(writer, "connect", reached)
+    async with open_core(dsn) as core, asyncio.timeout(60):
+        run = await core.create()
+        await core.finish(await core.claim_one())
+        assert await core.status(run) == "success"
+
+
 async def test_a_finish_that_waited_too_long_is_sent_again(
     hasty: Core, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

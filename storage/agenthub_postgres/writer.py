@@ -151,8 +151,10 @@ class GroupWriter:
                     reason = str(broken) or type(broken).__name__
                     log.warning("the write connection broke (%s); trying until it holds", reason)
                 self._doubtful = True
+                # a server that cannot be reached has not even seen what we send
+                sent = self._connection is not None
+                late = late + 1 if sent and isinstance(broken, SLOW) else 0
                 await self._drop_connection()
-                late = late + 1 if isinstance(broken, SLOW) else 0
                 if late == TOO_LATE:
                     # a database that is just slow has cost the leases by now: it is what we send
                     await self._write_apart(group, broken)
