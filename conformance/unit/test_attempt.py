@@ -484,6 +484,25 @@ async def test_the_last_try_ends_the_run() -> None:
     assert scene.queue.retried == []
 
 
+@virtual
+async def test_a_run_that_was_cancelled_is_not_tried_again() -> None:
+    async def fails_when_cancelled(recorder: Recorder) -> Finish:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return await stumbles(recorder)
+        raise AssertionError
+
+    retried = replace(claimed(), request=RunRequest(retry={"max_attempts": 2}))
+    scene = Scene(fails_when_cancelled, claimed=retried)
+    running = asyncio.create_task(scene.attempt.run())
+    await moment()
+    scene.attempt.cancel("interrupt")
+    await running
+    assert scene.queue.retried == []
+    assert scene.finish.status == "error"
+
+
 def test_pauses_grow_to_a_limit() -> None:
     retry = {"max_attempts": 100, "initial_interval": 1.0, "max_interval": 10.0}
     pauses = [pause_before(retry, tried) for tried in (0, 1, 2, 3, 98)]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agenthub import fanout, stream
+from agenthub.background import in_background
 from agenthub.events import ENDED, Event
 from agenthub.fanout import Fanout, Follower
 from agenthub.ids import new_id
@@ -309,6 +311,24 @@ async def test_the_events_of_a_run_are_quiet_while_another_run_speaks() -> None:
     world.write(1, kind=ENDED)
     await reading
     assert [[e.seq for e in s] for s in seen] == [[4], [5]]
+
+
+@virtual
+async def test_a_reader_looks_at_its_run_at_every_poll_however_much_another_one_speaks() -> None:
+    world = World()
+    seen: list[tuple[float, Sequence[Event]]] = []
+
+    async def read() -> None:
+        async for slice_ in world.streams.run_events("default", TASK, RUN):
+            seen.append((now(), slice_))  # noqa: PERF401  # as above
+
+    async with in_background(read):
+        for _ in range(40):
+            await asyncio.sleep(POLL / 10)
+            world.write(run_id=OTHER)
+        await moment()
+    assert [events for _, events in seen] == [[]] * 4
+    assert all(b - a < 1.2 * POLL for (a, _), (b, _) in pairwise(seen))
 
 
 Fate = Callable[[World, list[Event]], None]

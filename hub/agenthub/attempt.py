@@ -170,7 +170,8 @@ class Attempt:
                 case _:
                     return []
         retriable = finish.status in ("error", "timeout") and not is_rejection(finish.error)
-        if finish.error is not None and retriable:
+        cancelled = self._stop in ("interrupt", "rollback")
+        if finish.error is not None and retriable and not cancelled:
             pause = pause_before(self.claimed.request.retry, self.claimed.retries)
             if pause is not None:
                 await self._try_again(pause, finish.error)

@@ -19,6 +19,7 @@ from agenthub.clock import Clock
 from agenthub.errors import Conflict, NotFound, UnknownInterrupt
 from agenthub.json import JsonObject
 from agenthub.principal import Principal
+from agenthub.runs import Task
 from agenthub.service import Hub, Submission
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Deadlines:
         for one in found:
             again = None
             try:
-                await self._act(one)
+                again = await self._act(one)
             except (Conflict, NotFound, UnknownInterrupt):
                 pass  # somebody was quicker, or it is gone
             except Exception:
@@ -88,15 +89,23 @@ class Deadlines:
             await self.store.settle(one.tenant, one.run_id, again=again)
         return len(found)
 
-    async def _act(self, one: Overdue) -> None:
+    async def _act(self, one: Overdue) -> timedelta | None:
+        """Returns after what time it is to be looked at again, if it is."""
         who = Principal(one.tenant, one.subject)
         task = await self.hub.task(who, one.task_id)
         # what asked may have been answered, and what came of it may ask again: that has its own time
-        if task.status != "input_required" or task.runs[-1].run_id != one.run_id:
-            return
+        if not _waits(task, one):
+            return None
         if one.deadline.get("action") == "cancel":
-            await self.hub.cancel_task(who, one.task_id, reason=REASON)
-            return
+            closed = await self.hub.close_task(who, one.task_id, reason=REASON, asked_by=one.run_id)
+            # a state update that is under way may be refused, and leave the questions open
+            busy = not closed and _waits(await self.hub.task(who, one.task_id), one)
+            return PUT_OFF if busy else None
         answer = {question.id: one.deadline.get("value") for question in task.interrupts}
-        key = Submission(idempotency_key=f"deadline:{one.run_id}")
-        await self.hub.resume_task(who, one.task_id, answer, origin={"deadline": True}, how=key)
+        how = Submission(idempotency_key=f"deadline:{one.run_id}", asked_by=one.run_id)
+        await self.hub.resume_task(who, one.task_id, answer, origin={"deadline": True}, how=how)
+        return None
+
+
+def _waits(task: Task, one: Overdue) -> bool:
+    return task.status == "input_required" and task.runs[-1].run_id == one.run_id

@@ -42,7 +42,8 @@ class NewRun:
     `make_thread`: insert the thread when it does not exist; `new_thread`: its id was made for this very
     input, so that it does not. `open_task`: what a new input does to a
     task of the thread that waits for an answer. `answers` of a resume must name open interrupts.
-    `any_agent`: a new input may go on where another agent has worked.
+    `any_agent`: a new input may go on where another agent has worked. `asked_by`: the answers are for what
+    this run asked, and for nothing that came after it under the same ids.
     """
 
     tenant: str
@@ -66,6 +67,7 @@ class NewRun:
     request_hash: str = ""
     push: PushConfig | None = None
     any_agent: bool = False
+    asked_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +138,11 @@ class RunStore(Protocol):
         """Latest change first, from `before` (exclusive) on; with the count of all that match."""
         ...
 
-    async def close_task(self, tenant: str, task_id: UUID, *, reason: str) -> bool:
-        """Cancel a task that waits for an answer. False: it does not wait."""
+    async def close_task(
+        self, tenant: str, task_id: UUID, *, reason: str, asked_by: UUID | None = None
+    ) -> bool:
+        """Cancel a task that waits for an answer, to this run's questions if one is named. False: it does
+        not wait for any."""
         ...
 
 

@@ -49,6 +49,8 @@ from agenthub.threads import StateUpdate, Thread, ThreadState
 OPEN: Final[tuple[RunStatus, ...]] = ("pending", "running")
 CANCELLED_AT_ONCE: Final = 1000
 """Runs that are read at a time to be cancelled."""
+CANCELLATIONS: Final = 5
+"""How often what came in the meantime is cancelled with a task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +84,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """How an answer is handed in: when it may run, how soon, under which idempotency key, and who is
-    told of what the task comes to."""
+    """How an answer is handed in: when it may run, how soon, under which idempotency key, who is told of
+    what the task comes to, and which run's questions it is for, where that is known."""
 
     delay: timedelta = timedelta()
     priority: int = 0
     idempotency_key: str | None = None
     request_hash: str = ""
     push: PushConfig | None = None
+    asked_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +203,7 @@ class Hub:
             idempotency_key=how.idempotency_key,
             request_hash=how.request_hash,
             push=how.push,
+            asked_by=how.asked_by,
         )
         replayed = await self._replayed(new)
         if replayed is not None:
@@ -364,17 +368,34 @@ class Hub:
         task = await self.task(who, task_id)
         if not task.open:
             raise Conflict(f"task {str(task_id)!r} has already ended: {task.status}")
-        # several answers may stand in line: the last to come is the first to go
-        working = [run for run in reversed(task.runs) if run.open]
-        for run in working:
-            cancelled = await self.runs.cancel(who.tenant, run.run_id, "interrupt", reason=reason)
-            if cancelled is not None:
-                await self._after_cancel(cancelled)
-        for run in working:
-            await self.wait(who, run)
-        if not working and await self.runs.close_task(who.tenant, task_id, reason=reason):
+        for _ in range(CANCELLATIONS):
+            # several answers may stand in line: the last to come is the first to go
+            working = [run for run in reversed(task.runs) if run.open]
+            for run in working:
+                cancelled = await self.runs.cancel(
+                    who.tenant, run.run_id, "interrupt", reason=reason
+                )
+                if cancelled is not None:
+                    await self._after_cancel(cancelled)
+            for run in working:
+                await self.wait(who, run)
+            if not working:
+                await self.close_task(who, task_id, reason=reason)
+            task = await self.task(who, task_id)
+            # a run that asked before it heard of it leaves the task waiting, and an answer working
+            if not task.open:
+                break
+        return task
+
+    async def close_task(
+        self, who: Principal, task_id: UUID, *, reason: str, asked_by: UUID | None = None
+    ) -> bool:
+        """Cancel a task that waits for an answer, to this run's questions if one is named. False: it does
+        not wait for any."""
+        closed = await self.runs.close_task(who.tenant, task_id, reason=reason, asked_by=asked_by)
+        if closed:
             self._announce_end(task_id)
-        return await self.task(who, task_id)
+        return closed
 
     async def _after_cancel(self, cancelled: Cancelled) -> None:
         if cancelled.worker_id is not None:

@@ -7,6 +7,7 @@ reader to the log. A reader never slows the worker: it only ever reads.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from uuid import UUID
@@ -78,11 +79,16 @@ class Streams:
         after: int = 0,
         replay: bool = True,
     ) -> AsyncGenerator[Sequence[Event], None]:
-        """The slices of one run, ending with the slice that holds its `ended` event."""
+        """The slices of one run, ending with the slice that holds its `ended` event. An empty one comes at
+        least at every poll interval, so that the caller can look at the run: while another run of its task
+        streams, a run that was cancelled in line ends without an event."""
+        now = asyncio.get_running_loop().time
+        looked = now()
         async with aclosing(self.follow(tenant, task_id, after=after, replay=replay)) as slices:
             async for slice_ in slices:
                 mine = [e for e in slice_ if e.run_id == run_id]
-                if mine or not slice_:
+                if mine or not slice_ or now() - looked >= self.poll_seconds:
+                    looked = now()
                     yield mine
                 if any(e.kind == ENDED for e in mine):
                     return

@@ -66,6 +66,7 @@ LOCK_WAITING = """
 -- thread first; no key update as in create
 select t.thread_id, k.task_id from threads t join tasks k using (tenant_id, thread_id)
  where k.tenant_id = $1 and k.task_id = $2 and t.open_task = k.task_id and t.open_runs = 0
+   and ($3::uuid is null or t.last_run = $3)
    for no key update of t
 """
 
@@ -120,10 +121,15 @@ async def cancel(
 
 
 async def close_task(
-    connection: PoolConnectionProxy[Record], tenant: str, task_id: UUID, reason: str
+    connection: PoolConnectionProxy[Record],
+    tenant: str,
+    task_id: UUID,
+    reason: str,
+    asked_by: UUID | None,
 ) -> bool:
-    """Cancel a task that waits for an answer; False when it does not."""
-    waiting = await connection.fetchrow(LOCK_WAITING, tenant, task_id)
+    """Cancel a task that waits for an answer, to this run's questions if one is named; False when it does
+    not."""
+    waiting = await connection.fetchrow(LOCK_WAITING, tenant, task_id, asked_by)
     if waiting is None:
         return False
     if await connection.fetchrow(CLOSE_TASK, tenant, task_id) is None:

@@ -60,6 +60,8 @@ with made as (
      and ($22::boolean or coalesce(old.agent, $4) = $4)
      and ($9 = 'enqueue' or old.open_runs = 0)
      and ($5 <> 'resume' or old.interrupts ?& $13::text[])
+     -- what asks again in the same place uses the same ids
+     and ($24::uuid is null or old.last_run = $24)
      and ($5 = 'resume' or $12 = 'supersede' or old.interrupts = '{{}}')
   returning t.open_runs, old.open_task, old.interrupts, old.last_run
 ), place as (
@@ -118,13 +120,13 @@ CREATE_LIVING = (
     _CREATE
     + """, living as (
   insert into thread_ttls (tenant_id, thread_id, strategy, ttl, expires_at)
-  select $1, $2, $24, $25::interval, now() + $25::interval from made where not $11
+  select $1, $2, $25, $26::interval, now() + $26::interval from made where not $11
 )
 select * from run"""
 )
 
 THREAD = """
-select agent, open_runs, interrupts, open_task from threads where tenant_id = $1 and thread_id = $2
+select agent, open_runs, interrupts, open_task, last_run from threads where tenant_id = $1 and thread_id = $2
 """
 
 OPEN_RUNS = """
@@ -256,17 +258,7 @@ class PostgresRuns:
             raise Conflict(
                 f"thread {str(new.thread_id)!r} belongs to agent {row['agent']!r}, not {new.agent!r}"
             )
-        open_ = loads(row["interrupts"])
-        if new.kind == "resume":
-            wrong = [i for i in new.request.answers or () if i not in open_]
-            if wrong:
-                raise unknown(wrong, open_)
-        elif new.open_task == "refuse" and open_:
-            raise Conflict(
-                f"task {str(row['open_task'])!r} of this thread waits for an answer: "
-                "answer it or cancel it first",
-                task_id=str(row["open_task"]),
-            )
+        _require_questions(new, row)
         if row["open_runs"] == 0:
             return None
         if new.multitask == "reject":
@@ -321,9 +313,11 @@ class PostgresRuns:
         async with self.db.transaction() as connection:
             return await cancellation.cancel(connection, tenant, run_id, action, reason)
 
-    async def close_task(self, tenant: str, task_id: UUID, *, reason: str) -> bool:
+    async def close_task(
+        self, tenant: str, task_id: UUID, *, reason: str, asked_by: UUID | None = None
+    ) -> bool:
         async with self.db.transaction() as connection:
-            return await cancellation.close_task(connection, tenant, task_id, reason)
+            return await cancellation.close_task(connection, tenant, task_id, reason, asked_by)
 
     async def task(self, tenant: str, task_id: UUID) -> Task | None:
         row = await self.db.row(TASK, tenant, task_id, again=True)
@@ -372,6 +366,23 @@ class PostgresRuns:
         ]
 
 
+def _require_questions(new: NewRun, row: Record) -> None:
+    """Insist that what an answer is for is asked, and that a new input may talk past what is."""
+    open_ = loads(row["interrupts"])
+    if new.kind == "resume":
+        wrong = [i for i in new.request.answers or () if i not in open_]
+        if wrong:
+            raise unknown(wrong, open_)
+        if new.asked_by not in (None, row["last_run"]):
+            raise Conflict("what this answers has been answered, and something else is asked now")
+    elif new.open_task == "refuse" and open_:
+        raise Conflict(
+            f"task {str(row['open_task'])!r} of this thread waits for an answer: "
+            "answer it or cancel it first",
+            task_id=str(row["open_task"]),
+        )
+
+
 def creation(new: NewRun, ttl: ThreadTtl | None) -> tuple[LiteralString, *tuple[object, ...]]:
     """The statement that makes a run, and its parameters."""
     if ttl is None:
@@ -406,4 +417,5 @@ def arguments(new: NewRun) -> tuple[object, ...]:
         None if new.push is None else text({new.push.config_id: new.push.to_json()}),
         new.any_agent and new.kind == "input",
         text(policy) if policy else None,
+        new.asked_by,
     )
