@@ -151,10 +151,10 @@ class LangGraphEngine:
             raise
         except Exception as error:  # user code: its failure is a result
             if isinstance(error, TimeoutError) and limit.expired():
-                await self._view_head(graph, saver, config, paused=False)
+                await self._view_failed(graph, saver, config)
                 return _timed_out(claimed, outcome)
             log.info("run %s failed", claimed.lease.run_id, exc_info=error)
-            await self._view_head(graph, saver, config, paused=False)
+            await self._view_failed(graph, saver, config)
             return _failure(error, outcome.usage.total)
         interrupts: tuple[Interrupt, ...] = ()
         if outcome.paused:
@@ -249,6 +249,18 @@ class LangGraphEngine:
         questions = _questions(state, paused=paused)
         _view_all(saver, state, questions)
         return questions
+
+    async def _view_failed(
+        self, graph: AnyGraph, saver: LeasedSaver, config: RunnableConfig
+    ) -> None:
+        """The same, behind a failure: what a reducer has refused it refuses again when the state is put
+        together."""
+        try:
+            await self._view_head(graph, saver, config, paused=False)
+        except LeaseLost:
+            raise
+        except Exception:
+            log.info("what the last checkpoint waits for cannot be told", exc_info=True)
 
 
 def _view_all(saver: LeasedSaver, state: StateSnapshot, questions: Sequence[Interrupt]) -> None:

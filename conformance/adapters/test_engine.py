@@ -384,6 +384,16 @@ async def test_an_agent_that_cancels_itself_has_failed(core: Core) -> None:
     assert run.status == "error"
 
 
+async def test_what_a_reducer_refuses_is_the_runs_failure_in_its_own_words(core: Core) -> None:
+    builder = StateGraph(MessagesState)
+    builder.add_node("a", lambda _: {})
+    builder.add_edge(START, "a")
+    stage = Stage(core, builder.compile())
+    run = await stage.run({"messages": [{"role": "nobody", "content": "x"}]})
+    assert run.error is not None
+    assert "nobody" in run.error["message"]
+
+
 async def test_a_run_that_goes_in_circles_is_stopped(core: Core) -> None:
     builder = StateGraph(State)
     builder.add_node("a", says(1))

@@ -107,7 +107,8 @@ def test_a_public_address_or_a_name_may_be_called(host: str) -> None:
     "url",
     ["", "/hook", "//hooks.test/", "ftp://hooks.test/", "file:///etc/passwd", "gopher://hooks.test/",
      "http://", "http:///x", "http://[::1", "http://hooks.test:99999/", "http://hooks.test:0/",
-     "http://\0/", "http://hooks.test/\r\nx: y", "javascript:alert(1)", "https://hooks.test/" + "x" * 5000],
+     "http://\0/", "http://hooks.test/\r\nx: y", "javascript:alert(1)", "https://hooks.test/" + "x" * 5000,
+     f"https://{'a' * 64}.test/", "https://a..test/"],
 )  # fmt: skip
 def test_what_is_no_address_to_call_is_refused(url: str) -> None:
     with pytest.raises(Refused):

@@ -252,6 +252,22 @@ async def test_a_dispatcher_stops_in_peace_while_the_database_is_away(
     assert (await post.get(id_)).state == "sending"
 
 
+async def test_one_whose_attempts_never_end_is_given_up_when_its_time_is_up(post: Post) -> None:
+    (id_,) = await post.put()
+    for _ in range(2):
+        await post.outbox.claim("default", limit=1, per_host=1, allowed={}, lease=LEASE)
+        post.time.passes(seconds=LEASE.total_seconds() + 1)
+        await post.outbox.reap("default")
+        assert (await post.get(id_)).state == "pending"
+        post.time.passes(seconds=timedelta(days=2).total_seconds())
+        await post.outbox.claim("default", limit=1, per_host=1, allowed={}, lease=LEASE)
+        post.time.passes(seconds=LEASE.total_seconds() + 1)
+        await post.outbox.reap("default")
+        dead = await post.get(id_)
+        assert (dead.state, dead.reason) == ("dead", "no attempt came to an end")
+        assert await post.outbox.redrive("default", id_)
+
+
 async def test_a_running_dispatcher_is_woken_by_the_doorbell_and_reaps(post: Post) -> None:
     async with post.dispatcher().running():
         (id_,) = await post.put()

@@ -94,6 +94,11 @@ class Outbound:
             raise Refused(f"the URL cannot be read: {error}") from None
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise Refused("the URL must begin with http:// or https:// and name a host")
+        try:
+            # what the resolver does with it
+            parsed.host.encode("idna")
+        except UnicodeError:
+            raise Refused("the URL's host is no name that can be looked up") from None
         if parsed.port is not None and not 0 < parsed.port < 1 << 16:
             raise Refused(f"{parsed.port} is not a port")
         literal = _literal(parsed.host)

@@ -86,7 +86,13 @@ with dead as materialized (
    where tenant_id = $1 and state = 'sending' and lease_expires_at < coalesce($2, now())
    limit 500 for update skip locked
 )
-update outbox o set state = 'pending', lease_expires_at = null, available_at = coalesce($2, now())
+update outbox o
+   set state = case when o.give_up_at <= e.now then 'dead' else 'pending' end,
+       -- whoever sends it ends each time before he can say why
+       reason = case when o.give_up_at <= e.now then coalesce(o.reason, 'no attempt came to an end') else o.reason end,
+       ended_at = case when o.give_up_at <= e.now then e.now end,
+       lease_expires_at = null, available_at = e.now
+  from (select coalesce($2, now()) as now) e
  where o.tenant_id = $1 and o.delivery_id = any(array(select d.delivery_id from dead d))
 returning o.delivery_id
 """
