@@ -202,6 +202,11 @@ MUTANTS = [
         policies.test_a_lost_lease_gives_nothing_back,
     ),
     Mutant(
+        "another try of what was cancelled waits",
+        [(queue, "RETRY", "r.cancel_action is null", "true")],
+        policies.test_a_run_that_is_cancelled_as_it_is_given_back_does_not_wait,
+    ),
+    Mutant(
         "another try counts nothing", [(queue, "RETRY", "r.retries + 1", "r.retries")],
         policies.test_a_run_is_given_back_with_the_failure_of_its_agent,
     ),

@@ -95,6 +95,14 @@ async def test_a_run_that_is_tried_again_waits_for_its_time(core: Core) -> None:
     assert await core.claim() == []
 
 
+async def test_a_run_that_is_cancelled_as_it_is_given_back_does_not_wait(core: Core) -> None:
+    run = await core.create()
+    claimed = await core.claim_one()
+    await core.cancel(run)
+    assert await core.queue.retry(claimed.lease, after=timedelta(hours=1), error=ERROR)
+    assert [again.cancel for again in await core.claim()] == ["interrupt"]
+
+
 async def test_a_lost_lease_gives_nothing_back(core: Core) -> None:
     await core.create()
     stale = await core.claim_one()

@@ -118,7 +118,9 @@ RETRY = (
     + """
 update runs r
    set status = 'pending', retries = r.retries + 1, worker_id = null, lease_expires_at = null,
-       available_at = now() + $4::interval, error = $5::jsonb, updated_at = now()
+       -- one that was cancelled in the meantime has nothing to wait for
+       available_at = case when r.cancel_action is null then now() + $4::interval else now() end,
+       error = $5::jsonb, updated_at = now()
   from held where r.tenant_id = held.tenant_id and r.run_id = held.run_id
 returning r.run_id
 """
