@@ -100,7 +100,8 @@ class Archive(Protocol):
         ...
 
     async def delete_run(self, tenant: str, run_id: UUID) -> bool:
-        """Remove a run and its checkpoints. Raises `Conflict` while it is open or asks a question."""
+        """Remove a run and its checkpoints. Raises `Conflict` while a run of its thread is open, or while
+        it asks a question."""
         ...
 
     async def set_ttl(self, tenant: str, thread_id: UUID, ttl: ThreadTtl) -> ThreadTtl | None:

@@ -192,6 +192,12 @@ class PostgresArchive:
             gone = await connection.fetchrow(DELETE_RUN, tenant, run_id)
             if gone is None:
                 raise Conflict(f"run {str(run_id)!r} is still open: cancel it first")
+            # they go on from what this one left, or will once they are claimed
+            if thread["open_runs"]:
+                raise Conflict(
+                    f"run {str(run_id)!r} is on a thread with open runs, which may need what it left: "
+                    "cancel them first, or wait for their end"
+                )
             if thread["interrupts"] != "{}" and thread["open_task"] == gone["task_id"]:
                 raise Conflict(
                     f"run {str(run_id)!r} belongs to a task that waits for an answer: answer it or "

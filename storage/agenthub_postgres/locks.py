@@ -11,7 +11,7 @@ select open_runs, agent from threads where tenant_id = $1 and thread_id = $2 for
 """
 
 THREAD_OF_RUN = """
-select t.thread_id, t.interrupts, t.open_task from threads t
+select t.thread_id, t.open_runs, t.interrupts, t.open_task from threads t
  where t.tenant_id = $1
    and t.thread_id = (select r.thread_id from runs r where r.tenant_id = $1 and r.run_id = $2)
    for no key update

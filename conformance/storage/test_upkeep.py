@@ -1,0 +1,115 @@
+"""What is deleted on a thread, and what somebody still needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from agenthub.errors import Conflict
+from agenthub.json import text
+from agenthub.ports import Blob, CheckpointRow, Claimed
+from agenthub.runs import Run
+from agenthub_postgres import runs
+from agenthub_postgres.archive import PostgresArchive
+from testkit.core import Core
+from testkit.interleavings import begin, held, waits
+
+
+async def put(
+    core: Core,
+    claimed: Claimed,
+    id: str,
+    versions: Mapping[str, str],
+    *,
+    stored: Sequence[str] | None = None,
+    parent: str | None = None,
+    since: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """A checkpoint with these versions of its channels, and `stored` of their values (by default all)."""
+    row = CheckpointRow(
+        thread_id=str(claimed.thread_id),
+        ns="",
+        checkpoint_id=id,
+        parent_id=parent,
+        body=text({"channel_versions": dict(versions)}),
+        metadata=text({"counters_since_delta_snapshot": since} if since else {}),
+        blobs=tuple(
+            Blob(channel, versions[channel], "json", b'"x"')
+            for channel in (versions if stored is None else stored)
+        ),
+    )
+    await core.writer.put_checkpoint(claimed.lease, row)
+
+
+async def left(core: Core) -> list[str]:
+    rows = await core.rows("select checkpoint_id from checkpoints order by checkpoint_id")
+    return [row["checkpoint_id"] for row in rows]
+
+
+async def blobs(core: Core) -> set[tuple[str, str]]:
+    rows = await core.rows("select channel, version from checkpoint_blobs")
+    return {(row["channel"], row["version"]) for row in rows}
+
+
+async def ended(core: Core) -> Run:
+    """A run that ended and left a checkpoint."""
+    run = await core.create()
+    claimed = await core.claim_one()
+    await put(core, claimed, "c1", {"messages": "1", "doc": "1"})
+    await core.finish(claimed)
+    return run
+
+
+async def delete_run(core: Core, run: Run) -> bool:
+    return await PostgresArchive(core.db).delete_run(core.tenant, run.run_id)
+
+
+# --- a run is deleted ---------------------------------------------------------------------------
+
+
+async def test_a_run_whose_state_another_goes_on_from_is_not_deleted(core: Core) -> None:
+    first = await ended(core)
+    await core.create(first.thread_id)
+    for status in ("pending", "running"):
+        if status == "running":
+            claimed = await core.claim_one()
+        with pytest.raises(Conflict, match=r"open runs.*cancel them first, or wait for their end"):
+            await delete_run(core, first)
+    await put(
+        core, claimed, "c2", {"messages": "2", "doc": "1"}, stored=["messages"], parent="c1"
+    )
+    await core.finish(claimed)
+    assert await delete_run(core, first)
+    assert await left(core) == ["c2"]
+    assert await blobs(core) == {("messages", "2"), ("doc", "1")}
+
+
+async def test_a_run_whose_answer_stands_in_line_is_not_deleted(core: Core) -> None:
+    asked = await core.create()
+    claimed = await core.claim_one()
+    await put(core, claimed, "c1", {"messages": "1"})
+    await core.finish(claimed, questions=["q"])
+    await core.resume(asked.thread_id, "q")
+    with pytest.raises(Conflict, match="open runs"):
+        await delete_run(core, asked)
+    assert await left(core) == ["c1"]
+
+
+async def test_a_deletion_of_a_run_waits_for_who_goes_on_from_it(core: Core) -> None:
+    first = await ended(core)
+    async with held(core) as (connection, transaction):
+        new = core.new_run(first.thread_id)
+        await connection.fetch(runs.CREATE, *runs.arguments(new))
+        deleting = begin(delete_run(core, first))
+        assert await waits(core, deleting)
+        await transaction.commit()
+    with pytest.raises(Conflict, match="open runs"):
+        await deleting
+    assert await left(core) == ["c1"]
+
+
+async def test_a_run_that_is_open_itself_says_so(core: Core) -> None:
+    run = await core.create()
+    with pytest.raises(Conflict, match="still open: cancel it first"):
+        await delete_run(core, run)
