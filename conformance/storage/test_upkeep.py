@@ -113,3 +113,32 @@ async def test_a_run_that_is_open_itself_says_so(core: Core) -> None:
     run = await core.create()
     with pytest.raises(Conflict, match="still open: cancel it first"):
         await delete_run(core, run)
+
+
+# --- a thread is pruned -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keep_latest", [True, False])
+async def test_a_thread_with_a_run_in_line_is_not_pruned(core: Core, keep_latest: bool) -> None:
+    first = await ended(core)
+    await core.create(first.thread_id)
+    with pytest.raises(Conflict, match="cancel it first"):
+        await core.checkpoints.prune(
+            core.tenant, [str(first.thread_id)], keep_latest=keep_latest
+        )
+    assert await left(core) == ["c1"]
+
+
+async def test_a_prune_waits_for_who_goes_on_from_the_thread(core: Core) -> None:
+    first = await ended(core)
+    async with held(core) as (connection, transaction):
+        new = core.new_run(first.thread_id)
+        await connection.fetch(runs.CREATE, *runs.arguments(new))
+        pruning = begin(
+            core.checkpoints.prune(core.tenant, [str(first.thread_id)], keep_latest=False)
+        )
+        assert await waits(core, pruning)
+        await transaction.commit()
+    with pytest.raises(Conflict, match="cancel it first"):
+        await pruning
+    assert await left(core) == ["c1"]

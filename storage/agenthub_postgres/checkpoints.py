@@ -79,16 +79,12 @@ select $1, $2, $3, $4, $5, $6, w.* from unnest($7::int[], $8::text[], $9::text[]
 """
 
 LOCK_THREADS = """
-with place as materialized (
-  -- no key update: the same lock as create and finish take; a thread of tools and tests has no row
-  select t.tenant_id, t.thread_id from threads t
-   where t.tenant_id = $1
-     and t.thread_id in (select i::uuid from unnest($2::text[]) i where i ~ '^[0-9a-fA-F-]{36}$')
-   order by t.thread_id for no key update of t
-)
-select p.thread_id, exists (select from runs r where r.tenant_id = p.tenant_id and r.thread_id = p.thread_id
-                               and r.status = 'running') as running
-  from place p
+-- no key update: the same lock as create and finish take; a thread of tools and tests has no row
+-- open_runs: comes with the lock. A claim takes none on the thread, so a run in line may begin at any moment.
+select t.thread_id, t.open_runs > 0 as busy from threads t
+ where t.tenant_id = $1
+   and t.thread_id in (select i::uuid from unnest($2::text[]) i where i ~ '^[0-9a-fA-F-]{36}$')
+ order by t.thread_id for no key update of t
 """
 
 DELETE_THREAD = """
@@ -304,9 +300,9 @@ class PostgresCheckpoints:
         """Change what is on idle threads only: a run counts on what it has read."""
         async with self.db.transaction() as connection:
             for row in await connection.fetch(LOCK_THREADS, tenant, thread_ids):
-                if row["running"]:
+                if row["busy"]:
                     raise Conflict(
-                        f"a run is running on thread {str(row['thread_id'])!r}: cancel it first"
+                        f"a run is open on thread {str(row['thread_id'])!r}: cancel it first"
                     )
             await connection.execute(IN_BULK)
             await connection.execute(sql, tenant, thread_ids)
