@@ -32,7 +32,7 @@ async def put(
         ns="",
         checkpoint_id=id,
         parent_id=parent,
-        body=text({"channel_versions": dict(versions)}),
+        body=text({"channel_versions": dict(versions), "channel_values": {}}),
         metadata=text({"counters_since_delta_snapshot": since} if since else {}),
         blobs=tuple(
             Blob(channel, versions[channel], "json", b'"x"')
@@ -113,6 +113,43 @@ async def test_a_run_that_is_open_itself_says_so(core: Core) -> None:
     run = await core.create()
     with pytest.raises(Conflict, match="still open: cancel it first"):
         await delete_run(core, run)
+
+async def test_a_deleted_run_leaves_the_writes_that_a_later_delta_is_rebuilt_from(core: Core) -> None:
+    first = await core.create()
+    claimed = await core.claim_one()
+    await put(core, claimed, "c1", {"log": "1", "other": "1"})
+    await put(core, claimed, "c2", {"log": "2"}, stored=[], parent="c1", since={"log": [1, 1]})
+    await core.finish(claimed)
+    second = await core.create(first.thread_id)
+    claimed = await core.claim_one()
+    await put(core, claimed, "c3", {"log": "3"}, stored=[], parent="c2", since={"log": [2, 2]})
+    await core.finish(claimed)
+
+    async def history() -> list[tuple[str, bool]]:
+        found = await core.checkpoints.delta_history(
+            core.tenant, str(first.thread_id), "", "c3", ["log"]
+        )
+        return [(link.checkpoint_id, link.blob is not None) for link in found["log"]]
+
+    whole = await history()
+    assert whole == [("c2", False), ("c1", True)]
+    assert await delete_run(core, first)
+    assert await core.runs.get(core.tenant, first.run_id) is None
+    assert await history() == whole
+    # what nothing is rebuilt from goes as ever
+    assert await delete_run(core, second)
+    assert await left(core) == ["c1", "c2"]
+
+
+async def test_a_deleted_run_leaves_nothing_where_a_value_was_stored_since(core: Core) -> None:
+    first = await ended(core)
+    await core.create(first.thread_id)
+    claimed = await core.claim_one()
+    await put(core, claimed, "c2", {"log": "1"}, parent="c1")
+    await core.finish(claimed)
+    assert await delete_run(core, first)
+    assert await left(core) == ["c2"]
+    assert await blobs(core) == {("log", "1")}
 
 
 # --- a thread is pruned -------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class Archive(Protocol):
 
     async def delete_run(self, tenant: str, run_id: UUID) -> bool:
         """Remove a run and its checkpoints. Raises `Conflict` while a run of its thread is open, or while
-        it asks a question."""
+        it asks a question. Checkpoints that a later delta channel is rebuilt from stay."""
         ...
 
     async def set_ttl(self, tenant: str, thread_id: UUID, ttl: ThreadTtl) -> ThreadTtl | None:

@@ -16,7 +16,7 @@ from agenthub.json import text
 from agenthub.runs import Run
 from agenthub.threads import Thread
 from agenthub_postgres import locks, storage_sizes, thread_ttl
-from agenthub_postgres.checkpoints import COPY_THREAD, ROLL_BACK
+from agenthub_postgres.checkpoints import COPY_THREAD, DELETE_RUNS
 from agenthub_postgres.database import Database
 from agenthub_postgres.records import RUN_COLUMNS, run_of, thread_of
 
@@ -206,7 +206,7 @@ class PostgresArchive:
             await connection.execute(DELETE_EMPTY_TASK, tenant, gone["task_id"])
             # of this thread: a copy has checkpoints of the same run
             where = [str(thread["thread_id"])]
-            await connection.execute(ROLL_BACK, tenant, [str(run_id)], where)
+            await connection.execute(DELETE_RUNS, tenant, [str(run_id)], where)
         return True
 
     async def set_ttl(self, tenant: str, thread_id: UUID, ttl: ThreadTtl) -> ThreadTtl | None:

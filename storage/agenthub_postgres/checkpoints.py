@@ -158,7 +158,7 @@ _WITH_THEM = """
   select distinct c.thread_id, c.ns, v.key as channel, v.value as version
     from (select distinct thread_id, ns from gone) t
     join checkpoints c on c.tenant_id = $1 and c.thread_id = t.thread_id and c.ns = t.ns
-     and coalesce(c.run_id, '') <> all($2::text[])
+     and (c.thread_id, c.ns, c.checkpoint_id) not in (select g.thread_id, g.ns, g.checkpoint_id from gone g)
    cross join lateral jsonb_each_text(c.body -> 'channel_versions') v
 )
 delete from checkpoint_blobs b using candidates d
@@ -178,6 +178,22 @@ ROLL_BACK = f"""
 with gone as (
   delete from checkpoints c
    where c.tenant_id = $1 and c.run_id = any($2::text[]) and c.thread_id = any($3::text[])
+{_WITH_THEM}"""
+
+# A rollback is of the latest run. These may be older ones, and what others left is rebuilt from their writes.
+DELETE_RUNS = f"""
+with needing as materialized (
+  -- the last of other runs' checkpoints that counts supersteps since a stored value: see `KEEP_LATEST`
+  select d.thread_id, d.ns, max(d.checkpoint_id) as last
+    from checkpoints d
+   where d.tenant_id = $1 and d.thread_id = any($3::text[]) and coalesce(d.run_id, '') <> all($2::text[])
+     and coalesce(d.metadata -> 'counters_since_delta_snapshot', '{{}}') <> '{{}}'
+   group by d.thread_id, d.ns
+), gone as (
+  delete from checkpoints c
+   where c.tenant_id = $1 and c.run_id = any($2::text[]) and c.thread_id = any($3::text[])
+     and not exists (select from needing n
+                      where n.thread_id = c.thread_id and n.ns = c.ns and n.last > c.checkpoint_id)
 {_WITH_THEM}"""
 
 DELTA_HISTORY = """
