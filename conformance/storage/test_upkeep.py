@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from agenthub.errors import Conflict
+from agenthub.ids import new_id
 from agenthub.json import text
 from agenthub.ports import Blob, CheckpointRow, Claimed
 from agenthub.runs import Run
 from agenthub_postgres import runs
 from agenthub_postgres.archive import PostgresArchive
+from agenthub_postgres.migrate import migrate
 from testkit.core import Core
 from testkit.interleavings import begin, held, waits
 
@@ -76,9 +78,7 @@ async def test_a_run_whose_state_another_goes_on_from_is_not_deleted(core: Core)
             claimed = await core.claim_one()
         with pytest.raises(Conflict, match=r"open runs.*cancel them first, or wait for their end"):
             await delete_run(core, first)
-    await put(
-        core, claimed, "c2", {"messages": "2", "doc": "1"}, stored=["messages"], parent="c1"
-    )
+    await put(core, claimed, "c2", {"messages": "2", "doc": "1"}, stored=["messages"], parent="c1")
     await core.finish(claimed)
     assert await delete_run(core, first)
     assert await left(core) == ["c2"]
@@ -114,7 +114,10 @@ async def test_a_run_that_is_open_itself_says_so(core: Core) -> None:
     with pytest.raises(Conflict, match="still open: cancel it first"):
         await delete_run(core, run)
 
-async def test_a_deleted_run_leaves_the_writes_that_a_later_delta_is_rebuilt_from(core: Core) -> None:
+
+async def test_a_deleted_run_leaves_the_writes_that_a_later_delta_is_rebuilt_from(
+    core: Core,
+) -> None:
     first = await core.create()
     claimed = await core.claim_one()
     await put(core, claimed, "c1", {"log": "1", "other": "1"})
@@ -160,9 +163,7 @@ async def test_a_thread_with_a_run_in_line_is_not_pruned(core: Core, keep_latest
     first = await ended(core)
     await core.create(first.thread_id)
     with pytest.raises(Conflict, match="cancel it first"):
-        await core.checkpoints.prune(
-            core.tenant, [str(first.thread_id)], keep_latest=keep_latest
-        )
+        await core.checkpoints.prune(core.tenant, [str(first.thread_id)], keep_latest=keep_latest)
     assert await left(core) == ["c1"]
 
 
@@ -179,3 +180,61 @@ async def test_a_prune_waits_for_who_goes_on_from_the_thread(core: Core) -> None
     with pytest.raises(Conflict, match="cancel it first"):
         await pruning
     assert await left(core) == ["c1"]
+
+
+# --- a thread is deleted ------------------------------------------------------------------------
+
+
+async def test_the_events_of_a_state_update_go_with_its_thread(core: Core) -> None:
+    first = await ended(core)
+    update = await core.create(first.thread_id, kind="update")
+    claimed = await core.claim_one()
+    await core.append(claimed, 1, 2)
+    await core.finish(claimed)
+    assert await core.kinds(update.task_id) != []
+    assert await core.threads.delete(core.tenant, first.thread_id)
+    assert await core.value("select count(*) from events") == 0
+
+
+async def test_the_events_of_a_copy_go_with_it_and_nobody_elses(core: Core) -> None:
+    asked = await core.paused("q")
+    before = await core.kinds(asked.task_id)
+    copy = new_id()
+    await PostgresArchive(core.db).copy_thread(core.tenant, asked.thread_id, copy)
+    answer = await core.resume(copy, "q")
+    claimed = await core.claim_one()
+    await core.append(claimed, 1, 2)
+    await core.finish(claimed)
+    assert await core.kinds(answer.task_id) != []
+    assert await core.threads.delete(core.tenant, copy)
+    assert await core.kinds(answer.task_id) == []
+    assert await core.kinds(asked.task_id) == before
+
+
+async def test_events_that_threads_left_behind_go_with_a_migration(core: Core) -> None:
+    first = await ended(core)
+    answered = await core.paused("q")
+    await core.resume(answered.thread_id, "q")
+    await core.finish(await core.claim_one())
+    update = await core.create(first.thread_id, kind="update")
+    await core.finish(await core.claim_one())
+    copy = new_id()
+    await PostgresArchive(core.db).copy_thread(
+        core.tenant, (await core.paused("q")).thread_id, copy
+    )
+    answer = await core.resume(copy, "q")
+    await core.finish(await core.claim_one())
+    kept = await core.rows("select * from events order by task_id, seq")
+    assert {first.task_id, answered.task_id, update.task_id, answer.task_id} <= {
+        row["task_id"] for row in kept
+    }
+    await core.value(
+        """insert into events (tenant_id, task_id, seq, run_id, epoch, kind, data)
+           select tenant, gone, n, gone, 1, 'custom', ''
+             from (select t as tenant, gen_random_uuid() as gone
+                     from unnest(array['default', 'other']) t, generate_series(1, 600) offset 0) k,
+                  generate_series(1, 2) n"""
+    )
+    await core.value("delete from schema_migrations where name like '0013%'")
+    assert await migrate(core.db.dsn) == ["0013_post_orphaned_events.sql"]
+    assert await core.rows("select * from events order by task_id, seq") == kept

@@ -79,10 +79,14 @@ with held as (
 ), gone_tasks as (
   delete from tasks k using held h where k.tenant_id = h.tenant_id and k.thread_id = h.thread_id
   returning k.tenant_id, k.task_id
-), gone_events as (
-  delete from events e using gone_tasks k where e.tenant_id = k.tenant_id and e.task_id = k.task_id
 ), gone_runs as (
   delete from runs r using held h where r.tenant_id = h.tenant_id and r.thread_id = h.thread_id
+  returning r.tenant_id, r.task_id
+), logs as (
+  -- of the runs, too: a state update has no task of its own, nor has what goes on on a copy
+  select tenant_id, task_id from gone_tasks union select tenant_id, task_id from gone_runs
+), gone_events as (
+  delete from events e using logs l where e.tenant_id = l.tenant_id and e.task_id = l.task_id
 ), gone_checkpoints as (
   delete from checkpoints c using held h where c.tenant_id = h.tenant_id and c.thread_id = h.thread_id::text
 ), gone_blobs as (
