@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from agenthub.archive import ThreadTtl
 from agenthub.errors import Conflict
 from agenthub.ids import new_id
 from agenthub.json import text
 from agenthub.ports import Blob, CheckpointRow, Claimed
 from agenthub.runs import Run
-from agenthub_postgres import runs
+from agenthub_postgres import runs, thread_ttl, threads
 from agenthub_postgres.archive import PostgresArchive
 from agenthub_postgres.migrate import migrate
 from testkit.core import Core
@@ -238,3 +241,90 @@ async def test_events_that_threads_left_behind_go_with_a_migration(core: Core) -
     await core.value("delete from schema_migrations where name like '0013%'")
     assert await migrate(core.db.dsn) == ["0013_post_orphaned_events.sql"]
     assert await core.rows("select * from events order by task_id, seq") == kept
+
+
+# --- tidying ------------------------------------------------------------------------------------
+
+
+async def forgotten(core: Core, **changes: Any) -> Run:
+    """A run that ended, on a thread where nothing has happened for long."""
+    run = await core.create(**changes)
+    await core.finish(await core.claim_one())
+    if not changes:
+        ttl = ThreadTtl("delete", timedelta(minutes=1))
+        await thread_ttl.put(core.db, core.tenant, run.thread_id, ttl)
+    await age(core, run)
+    return run
+
+
+async def age(core: Core, run: Run) -> None:
+    await core.value(
+        """update threads set created_at = now() - interval '1 day', updated_at = now() - interval '1 day'
+            where thread_id = $1""",
+        run.thread_id,
+    )
+    await core.value(
+        "update thread_ttls set expires_at = now() - interval '1 minute' where thread_id = $1",
+        run.thread_id,
+    )
+
+
+async def tidy(core: Core) -> None:
+    await core.queue.tidy(ephemeral_ttl=timedelta(hours=1))
+
+
+KINDS = pytest.mark.parametrize("kind", [{"ephemeral": True}, {}], ids=["ephemeral", "with a ttl"])
+
+
+@KINDS
+async def test_a_thread_that_changed_while_tidying_waited_stays(
+    core: Core, kind: dict[str, Any]
+) -> None:
+    run = await forgotten(core, **kind)
+    async with held(core) as (connection, transaction):
+        await connection.fetch(threads.UPDATE, core.tenant, run.thread_id, '{"x": 1}')
+        tidying = begin(tidy(core))
+        assert await waits(core, tidying)
+        await transaction.commit()
+    await tidying
+    assert (await core.thread(run.thread_id)).metadata == {"x": 1}
+
+
+@KINDS
+async def test_a_thread_that_asked_while_tidying_waited_keeps_its_question(
+    core: Core, kind: dict[str, Any]
+) -> None:
+    run = await forgotten(core, **kind)
+    async with held(core) as (connection, transaction):
+        await connection.fetch(
+            """update threads set interrupts = '{"q": {}}', status = 'interrupted', open_task = $2,
+                                  updated_at = now() where thread_id = $1""",
+            run.thread_id,
+            run.task_id,
+        )
+        tidying = begin(tidy(core))
+        assert await waits(core, tidying)
+        await transaction.commit()
+    await tidying
+    assert [one.id for one in (await core.thread(run.thread_id)).interrupts] == ["q"]
+
+
+async def test_a_time_to_live_that_was_renewed_while_the_sweep_waited_counts(core: Core) -> None:
+    run = await forgotten(core)
+    async with held(core) as (connection, transaction):
+        long = timedelta(days=30)
+        await connection.fetch(thread_ttl.PUT, core.tenant, run.thread_id, "delete", long)
+        sweeping = begin(thread_ttl.sweep(core.db, core.tenant))
+        assert await waits(core, sweeping)
+        await transaction.commit()
+    await sweeping
+    ttl = await thread_ttl.get(core.db, core.tenant, run.thread_id)
+    assert ttl is not None
+    assert ttl.after == long
+
+
+@KINDS
+async def test_a_forgotten_thread_goes(core: Core, kind: dict[str, Any]) -> None:
+    run = await forgotten(core, **kind)
+    await tidy(core)
+    assert await core.threads.get(core.tenant, run.thread_id) is None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
 
 from agenthub.errors import Conflict
 from agenthub.json import JsonObject, dumps, loads, text
@@ -345,6 +346,12 @@ class PostgresCheckpoints:
                 )
                 history[channel].append(link)
         return history
+
+
+async def keep_latest(connection: PoolConnectionProxy[Record], tenant: str, thread_id: str) -> None:
+    """Leave an idle thread its latest state only; needs the thread's lock."""
+    await connection.execute(IN_BULK)
+    await connection.execute(KEEP_LATEST, tenant, [thread_id])
 
 
 def _stored(row: Record) -> StoredCheckpoint:

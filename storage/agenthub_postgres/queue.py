@@ -267,7 +267,9 @@ class PostgresQueue:
                 agents += await promote(connection, self.tenant, row["thread_id"])
         for row in await self.db.fetch(OLD_EPHEMERAL, self.tenant, ephemeral_ttl):
             async with self.db.transaction() as connection:
-                await threads.delete(connection, self.tenant, row["thread_id"], idle_only=True)
+                await threads.delete(
+                    connection, self.tenant, row["thread_id"], unused_for=ephemeral_ttl
+                )
         await self.db.fetch(DROP_KEYS, self.tenant)
         await self.db.fetch(DROP_ITEMS, self.tenant)
         await thread_ttl.sweep(self.db, self.tenant)

@@ -6,16 +6,14 @@ whose earliest end has passed, and moves those forward whose thread has changed 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
 
 from agenthub.archive import ThreadTtl
-from agenthub.errors import Conflict
-from agenthub_postgres import threads
-from agenthub_postgres.checkpoints import PostgresCheckpoints
+from agenthub_postgres import checkpoints, threads
 from agenthub_postgres.database import Database
 
 PUT = """
@@ -30,18 +28,20 @@ returning strategy, ttl, expires_at
 GET = "select strategy, ttl, expires_at from thread_ttls where tenant_id = $1 and thread_id = $2"
 
 EXPIRED = """
-select x.thread_id, x.strategy, x.ttl from thread_ttls x
+select x.thread_id from thread_ttls x
  where x.tenant_id = $1 and x.expires_at < now() order by x.expires_at limit $2
 """
 
 MOVE_ON = """
 update thread_ttls x
-   -- what is pruned or in use is looked at again after as long
+   -- behind the thread's lock; what is pruned or in use is looked at again after as long
    set expires_at = case when t.open_runs > 0 or t.updated_at + x.ttl <= now() then now() + x.ttl
                          else t.updated_at + x.ttl end
   from threads t
  where x.tenant_id = $1 and x.thread_id = $2 and t.tenant_id = $1 and t.thread_id = $2
-returning t.open_runs = 0 and t.updated_at + x.ttl <= now() as due
+   -- again: it may have been renewed since it was found
+   and x.expires_at < now()
+returning x.strategy, t.open_runs = 0 and t.updated_at + x.ttl <= now() as due
 """
 
 
@@ -59,20 +59,22 @@ async def get(db: Database, tenant: str, thread_id: UUID) -> ThreadTtl | None:
 
 async def sweep(db: Database, tenant: str, *, limit: int = 500) -> None:
     """Delete or prune the threads whose time has come; one that is in use stays."""
-    prune: list[str] = []
     for row in await db.fetch(EXPIRED, tenant, limit):
-        moved = await db.row(MOVE_ON, tenant, row["thread_id"])
-        if moved is None or not moved["due"]:
-            continue
-        if row["strategy"] == "keep_latest":
-            prune.append(str(row["thread_id"]))
-            continue
         async with db.transaction() as connection:
-            await threads.delete(connection, tenant, row["thread_id"], idle_only=True)
-    for thread_id in prune:
-        # one by one: a thread that began to run meanwhile must not keep the others from it
-        with suppress(Conflict):
-            await PostgresCheckpoints(db).prune(tenant, [thread_id], keep_latest=True)
+            await _end(connection, tenant, row["thread_id"])
+
+
+async def _end(connection: PoolConnectionProxy[Record], tenant: str, thread_id: UUID) -> None:
+    """Delete or prune a thread, if its time has come."""
+    if await connection.fetchrow(threads.LOCK, tenant, thread_id, None) is None:
+        return
+    moved = await connection.fetchrow(MOVE_ON, tenant, thread_id)
+    if moved is None or not moved["due"]:
+        return
+    if moved["strategy"] == "keep_latest":
+        await checkpoints.keep_latest(connection, tenant, str(thread_id))
+    else:
+        await threads.delete(connection, tenant, thread_id)
 
 
 def _ttl(row: Record) -> ThreadTtl:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -63,8 +64,10 @@ returning *
 """
 
 LOCK = """
--- for update: nobody may put a run on it while it goes
-select open_runs from threads where tenant_id = $1 and thread_id = $2 for update
+-- for update: nobody may put a run on it while it goes. What the deletion is decided on comes with the lock:
+-- who was waited for may have used the thread.
+select open_runs, open_runs = 0 and interrupts = '{}' and updated_at < now() - $3::interval as forgotten
+  from threads where tenant_id = $1 and thread_id = $2 for update
 """
 
 LOCK_RUNS = """
@@ -184,12 +187,13 @@ async def delete(
     tenant: str,
     thread_id: UUID,
     *,
-    idle_only: bool = False,
+    unused_for: timedelta | None = None,
 ) -> bool:
-    """Delete a thread with everything on it; `idle_only`: not if a run is open. In a transaction:
-    the locks come first, so that the deletion sees whatever was written before them."""
-    thread = await connection.fetchrow(LOCK, tenant, thread_id)
-    if thread is None or (idle_only and thread["open_runs"]):
+    """Delete a thread with everything on it; `unused_for`: only if nothing has happened on it for so long,
+    and no run is open and no question. In a transaction: the locks come first, so that the deletion sees
+    whatever was written before them."""
+    thread = await connection.fetchrow(LOCK, tenant, thread_id, unused_for)
+    if thread is None or (unused_for is not None and not thread["forgotten"]):
         return False
     open_ = await connection.fetch(LOCK_RUNS, tenant, thread_id)
     if any(row["status"] == "running" for row in open_):
