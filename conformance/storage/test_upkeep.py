@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from agenthub.archive import ThreadTtl
-from agenthub.errors import Conflict
+from agenthub.errors import Conflict, Unavailable
 from agenthub.ids import new_id
 from agenthub.json import text
 from agenthub.ports import Blob, CheckpointRow, Claimed
 from agenthub.runs import Run
-from agenthub_postgres import runs, thread_ttl, threads
+from agenthub_postgres import queue, runs, thread_ttl, threads
 from agenthub_postgres.archive import PostgresArchive
 from agenthub_postgres.migrate import migrate
 from testkit.core import Core
@@ -328,3 +328,75 @@ async def test_a_forgotten_thread_goes(core: Core, kind: dict[str, Any]) -> None
     run = await forgotten(core, **kind)
     await tidy(core)
     assert await core.threads.get(core.tenant, run.thread_id) is None
+
+
+FAILING = """
+create or replace function fails() returns trigger language plpgsql as
+$$ begin raise exception 'a test' using errcode = '{}'; end $$
+"""
+
+
+async def clog(core: Core, run: Run) -> None:
+    """The deletion of this thread takes longer than a statement may."""
+    await core.value(FAILING.format("query_canceled"))
+    await core.value(
+        f"""create trigger fails before delete on threads for each row
+            when (old.thread_id = '{run.thread_id}') execute function fails()"""
+    )
+
+
+@KINDS
+async def test_a_thread_that_cannot_be_deleted_keeps_nothing_else_from_it(
+    core: Core, kind: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck = await forgotten(core, **kind)
+    others = [await forgotten(core, ephemeral=True), await forgotten(core)]
+    keyed = await core.create(idempotency_key="k", request_hash="h")
+    await core.value("update idempotency set expires_at = now() - interval '1 second'")
+    await core.value(
+        """insert into store_items (tenant_id, namespace, key, value, expires_at)
+           select 'default', '{a}', n::text, '{}', now() + n * interval '1 minute'
+             from generate_series(-2500, 1) n"""
+    )
+    await clog(core, stuck)
+    await tidy(core)
+    assert str(stuck.thread_id) in caplog.text
+    assert await core.threads.get(core.tenant, stuck.thread_id) is not None
+    for other in others:
+        assert await core.threads.get(core.tenant, other.thread_id) is None
+    assert await core.value("select count(*) from idempotency") == 0
+    assert await core.value("select count(*) from store_items") == 1
+    assert await core.status(keyed) == "pending"
+
+
+async def test_a_thread_that_cannot_be_deleted_is_not_the_first_of_the_next_sweep(
+    core: Core,
+) -> None:
+    stuck, other = await forgotten(core), await forgotten(core)
+    await core.value(
+        "update thread_ttls set expires_at = expires_at - interval '1 minute' where thread_id = $1",
+        stuck.thread_id,
+    )
+    await clog(core, stuck)
+    for _ in range(2):
+        await thread_ttl.sweep(core.db, core.tenant, limit=1)
+    assert await core.threads.get(core.tenant, other.thread_id) is None
+
+
+async def test_a_database_that_is_away_ends_the_round(core: Core) -> None:
+    stuck = await forgotten(core, ephemeral=True)
+    await clog(core, stuck)
+    await core.value(FAILING.format("admin_shutdown"))
+    with pytest.raises(Unavailable):
+        await tidy(core)
+
+
+async def test_what_has_expired_is_found_by_its_index(core: Core) -> None:
+    for sql, index in (
+        (queue.DROP_KEYS, "idempotency_expired"),
+        (queue.DROP_ITEMS, "store_items_expired"),
+    ):
+        plan = "\n".join(row[0] for row in await core.rows(f"explain {sql}", "default", 1000))
+        assert index in plan, plan
+        assert "Tid Scan" in plan, plan
+        assert "Seq Scan" not in plan, plan

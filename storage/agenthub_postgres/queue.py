@@ -184,9 +184,27 @@ select thread_id from threads
  limit 500
 """
 
-DROP_ITEMS = "delete from store_items where tenant_id = $1 and expires_at < now()"
+DROP_KEYS = """
+-- skip locked: another worker tidies, or it is being used
+-- by place, and the tenant inside alone: with it outside, too, all that the tenant has would be read
+delete from idempotency
+ where ctid = any (array(
+   select ctid from idempotency
+    where tenant_id = $1 and expires_at < now() order by expires_at limit $2 for update skip locked))
+returning key
+"""
 
-DROP_KEYS = "delete from idempotency where tenant_id = $1 and expires_at < now()"
+DROP_ITEMS = """
+-- as above
+delete from store_items
+ where ctid = any (array(
+   select ctid from store_items
+    where tenant_id = $1 and expires_at < now() order by expires_at limit $2 for update skip locked))
+returning key
+"""
+
+BATCH = 1000
+"""Keys or items that one statement drops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,18 +280,26 @@ class PostgresQueue:
     async def tidy(self, *, ephemeral_ttl: timedelta) -> Sequence[str]:
         agents: list[str] = []
         for row in await self.db.fetch(HEADLESS, self.tenant):
-            async with self.db.transaction() as connection:
-                await connection.fetch(locks.THREAD, self.tenant, row["thread_id"])
-                agents += await promote(connection, self.tenant, row["thread_id"])
-        for row in await self.db.fetch(OLD_EPHEMERAL, self.tenant, ephemeral_ttl):
-            async with self.db.transaction() as connection:
-                await threads.delete(
-                    connection, self.tenant, row["thread_id"], unused_for=ephemeral_ttl
-                )
-        await self.db.fetch(DROP_KEYS, self.tenant)
-        await self.db.fetch(DROP_ITEMS, self.tenant)
-        await thread_ttl.sweep(self.db, self.tenant)
+            with threads.one_of_many(f"the line of thread {row['thread_id']}"):
+                async with self.db.transaction() as connection:
+                    await connection.fetch(locks.THREAD, self.tenant, row["thread_id"])
+                    agents += await promote(connection, self.tenant, row["thread_id"])
+        for what, sql in (("idempotency keys", DROP_KEYS), ("stored items", DROP_ITEMS)):
+            with threads.one_of_many(what):
+                while len(await self.db.fetch(sql, self.tenant, BATCH)) == BATCH:
+                    pass
+        with threads.one_of_many("old ephemeral threads"):
+            await self._drop_ephemeral(ephemeral_ttl)
+        with threads.one_of_many("threads with a time to live"):
+            await thread_ttl.sweep(self.db, self.tenant)
         return agents
+
+    async def _drop_ephemeral(self, after: timedelta) -> None:
+        for row in await self.db.fetch(OLD_EPHEMERAL, self.tenant, after):
+            thread_id: UUID = row["thread_id"]
+            with threads.one_of_many(f"ephemeral thread {thread_id}"):
+                async with self.db.transaction() as connection:
+                    await threads.delete(connection, self.tenant, thread_id, unused_for=after)
 
 
 async def promote(

@@ -44,6 +44,10 @@ update thread_ttls x
 returning x.strategy, t.open_runs = 0 and t.updated_at + x.ttl <= now() as due
 """
 
+PUT_OFF = """
+update thread_ttls set expires_at = now() + ttl where tenant_id = $1 and thread_id = $2 and expires_at < now()
+"""
+
 
 async def put(db: Database, tenant: str, thread_id: UUID, ttl: ThreadTtl) -> ThreadTtl | None:
     """Begin a time to live; None: there is no such thread."""
@@ -60,8 +64,13 @@ async def get(db: Database, tenant: str, thread_id: UUID) -> ThreadTtl | None:
 async def sweep(db: Database, tenant: str, *, limit: int = 500) -> None:
     """Delete or prune the threads whose time has come; one that is in use stays."""
     for row in await db.fetch(EXPIRED, tenant, limit):
-        async with db.transaction() as connection:
-            await _end(connection, tenant, row["thread_id"])
+        thread_id: UUID = row["thread_id"]
+        with threads.one_of_many(f"thread {thread_id}, whose time to live has passed"):
+            async with db.transaction() as connection:
+                await _end(connection, tenant, thread_id)
+            continue
+        # or as many of them as a sweep takes would be all that any sweep comes to
+        await db.fetch(PUT_OFF, tenant, thread_id)
 
 
 async def _end(connection: PoolConnectionProxy[Record], tenant: str, thread_id: UUID) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
+import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 
 from agenthub.archive import ThreadTtl
-from agenthub.errors import Conflict
+from agenthub.errors import Conflict, Unavailable
 from agenthub.json import JsonObject, text
 from agenthub.threads import Thread
 from agenthub_postgres.database import Database
 from agenthub_postgres.records import thread_of
 from agenthub_postgres.together import Together
+
+log = logging.getLogger(__name__)
 
 CREATE = """
 insert into threads (tenant_id, thread_id, subject, metadata, agent)
@@ -180,6 +185,19 @@ class PostgresThreads:
     async def delete(self, tenant: str, thread_id: UUID) -> bool:
         async with self.db.transaction() as connection:
             return await delete(connection, tenant, thread_id)
+
+
+@contextmanager
+def one_of_many(what: str) -> Generator[None]:
+    """Log what fails in here, and go on: one that cannot be tidied, as when that takes longer than a
+    statement may, must not keep the others from it in every round."""
+    try:
+        yield
+    except (Conflict, Unavailable, asyncpg.PostgresError) as failed:
+        away = isinstance(failed, Unavailable)
+        if away and not isinstance(failed.__cause__, asyncpg.QueryCanceledError):
+            raise
+        log.warning("cannot tidy %s: %s", what, failed)
 
 
 async def delete(
