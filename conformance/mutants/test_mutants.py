@@ -9,17 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
 
-from agenthub_postgres import cancellation, fenced, plain_runs, queue, runs, threads
+from agenthub_postgres import (
+    archive,
+    cancellation,
+    checkpoints,
+    fenced,
+    locks,
+    plain_runs,
+    queue,
+    runs,
+    thread_ttl,
+    threads,
+)
 from storage import test_answers as answers
 from storage import test_plain_runs as plain
 from storage import test_policies as policies
 from storage import test_runs as stored_runs
+from storage import test_upkeep as upkeep
 from testkit import interleavings as two
 from testkit.core import Core
 from testkit.machine import check
@@ -229,6 +242,56 @@ MUTANTS = [
     Mutant(
         "any agent goes on anywhere", [(runs, "CREATE", "($22::boolean or", "(true or $22::boolean or")],
         stored_runs.test_a_thread_stays_with_the_agent_of_its_first_run,
+    ),
+    Mutant(
+        "a run that is deleted looks at no other",
+        [(locks, "THREAD_OF_RUN", "t.open_runs", "0 as open_runs")],
+        upkeep.test_a_run_whose_state_another_goes_on_from_is_not_deleted,
+    ),
+    Mutant(
+        "a deletion of a run does not wait", [(locks, "THREAD_OF_RUN", "for no key update", "")],
+        upkeep.test_a_deletion_of_a_run_waits_for_who_goes_on_from_it,
+    ),
+    Mutant(
+        "no delta needs a deleted run",
+        [(archive, "DELETE_RUNS", "n.last > c.checkpoint_id", "false")],
+        upkeep.test_a_deleted_run_leaves_the_writes_that_a_later_delta_is_rebuilt_from,
+    ),
+    Mutant(
+        "a prune looks at no run", [(checkpoints, "LOCK_THREADS", "t.open_runs > 0", "false")],
+        upkeep.test_a_thread_with_a_run_in_line_is_not_pruned,
+    ),
+    Mutant(
+        "a prune does not wait", [(checkpoints, "LOCK_THREADS", "for no key update of t", "")],
+        upkeep.test_a_prune_waits_for_who_goes_on_from_the_thread,
+    ),
+    Mutant(
+        "only tasks have a log",
+        [(threads, "DELETE", "union select tenant_id, task_id from gone_runs", "")],
+        upkeep.test_the_events_of_a_state_update_go_with_its_thread,
+    ),
+    Mutant(
+        "a forgotten thread may have changed",
+        [(threads, "LOCK", "updated_at < now() - $3::interval", "$3::interval is not null")],
+        partial(upkeep.test_a_thread_that_changed_while_tidying_waited_stays, kind={"ephemeral": True}),
+    ),
+    Mutant(
+        "a forgotten thread may ask", [(threads, "LOCK", "and interrupts = '{}'", "")],
+        upkeep.test_a_thread_that_asked_while_tidying_waited_keeps_its_question,
+    ),
+    Mutant(
+        "a thread is due whenever it was found",
+        [(thread_ttl, "MOVE_ON", "t.updated_at + x.ttl <= now() as due", "true as due")],
+        partial(upkeep.test_a_thread_that_changed_while_tidying_waited_stays, kind={}),
+    ),
+    Mutant(
+        "a forgotten thread is not waited for",
+        [(threads, "LOCK", "and thread_id = $2 for update", "and thread_id = $2")],
+        partial(upkeep.test_a_thread_that_changed_while_tidying_waited_stays, kind={}),
+    ),
+    Mutant(
+        "a renewed time to live is over", [(thread_ttl, "MOVE_ON", "and x.expires_at < now()", "")],
+        upkeep.test_a_time_to_live_that_was_renewed_while_the_sweep_waited_counts,
     ),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import LiteralString
 from uuid import UUID
 
 from asyncpg import Connection, Record
@@ -284,15 +285,19 @@ class PostgresQueue:
                 async with self.db.transaction() as connection:
                     await connection.fetch(locks.THREAD, self.tenant, row["thread_id"])
                     agents += await promote(connection, self.tenant, row["thread_id"])
-        for what, sql in (("idempotency keys", DROP_KEYS), ("stored items", DROP_ITEMS)):
-            with threads.one_of_many(what):
-                while len(await self.db.fetch(sql, self.tenant, BATCH)) == BATCH:
-                    pass
+        with threads.one_of_many("idempotency keys"):
+            await self._drop(DROP_KEYS)
+        with threads.one_of_many("stored items"):
+            await self._drop(DROP_ITEMS)
         with threads.one_of_many("old ephemeral threads"):
             await self._drop_ephemeral(ephemeral_ttl)
         with threads.one_of_many("threads with a time to live"):
             await thread_ttl.sweep(self.db, self.tenant)
         return agents
+
+    async def _drop(self, expired: LiteralString) -> None:
+        while len(await self.db.fetch(expired, self.tenant, BATCH)) == BATCH:
+            pass
 
     async def _drop_ephemeral(self, after: timedelta) -> None:
         for row in await self.db.fetch(OLD_EPHEMERAL, self.tenant, after):
