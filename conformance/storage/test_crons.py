@@ -17,10 +17,12 @@ from agenthub.ids import new_id
 from agenthub.principal import ANONYMOUS
 from agenthub.runs import RunRequest
 from agenthub.scheduler import CRONS_TOPIC, Crons, Scheduler
+from agenthub_postgres import crons
 from agenthub_postgres.crons import PostgresCrons
 from agenthub_postgres.database import open_database
 from testkit.core import Core
 from testkit.fakes import FakeDoorbell
+from testkit.interleavings import begin, held, waits
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -265,6 +267,29 @@ async def test_a_slot_is_skipped_while_the_run_before_is_open(table: Timetable) 
     assert await table.history(cron) == [
         ("fired", hour(1)), ("skipped", hour(2)), ("fired", hour(3)),
     ]  # fmt: skip
+
+
+async def test_a_firing_that_lost_a_race_sees_the_run_of_the_one_before_it(
+    table: Timetable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another scheduler comes and goes between the snapshot of a look and its lock."""
+    cron = await table.make(overlap="skip", misfire="all")
+    table.later(hours=2, minutes=1)
+    due = "c.due_at <= coalesce($3, now())"
+    slow = crons.LOCK_DUE.replace(due, f"{due} and pg_advisory_xact_lock_shared(42) is not null")
+    assert slow != crons.LOCK_DUE
+    async with held(table.core) as (gate, transaction):
+        await gate.execute("select pg_advisory_xact_lock(42)")
+        with monkeypatch.context() as patch:
+            patch.setattr(crons, "LOCK_DUE", slow)
+            late = begin(table.look(cron))
+            assert await waits(table.core, late)
+        fired = await table.look(cron)
+        assert fired is not None
+        assert fired.run is not None
+        await transaction.commit()
+    await late
+    assert await table.history(cron) == [("fired", hour(1)), ("skipped", hour(2))]
 
 
 async def test_a_slot_in_the_queue_is_fired_when_the_run_before_has_ended(table: Timetable) -> None:

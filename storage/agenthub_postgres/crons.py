@@ -106,13 +106,17 @@ select due_at - coalesce($2, now()) as wait from crons
 """
 
 LOCK_DUE = """
--- skip locked: another scheduler is at it. The run of the firing before is looked up by its key; it may
--- end meanwhile, which the next look sees.
-select c.*, coalesce($3, now()) as now,
-       exists (select from runs r where r.tenant_id = c.tenant_id and r.run_id = c.last_run
-                  and r.status in ('pending', 'running')) as busy
+-- skip locked: another scheduler is at it
+select c.*, coalesce($3, now()) as now
   from crons c where c.tenant_id = $1 and c.cron_id = $2 and c.due_at <= coalesce($3, now())
    for no key update of c skip locked
+"""
+
+BUSY = """
+-- behind the cron's lock, and not in the statement that takes it: that one would not see the run of a firing
+-- that came before it by a moment. The run may end meanwhile, which the next look sees.
+select exists (select from runs r where r.tenant_id = $1 and r.run_id = $2
+                  and r.status in ('pending', 'running'))
 """
 
 ADVANCE = """
@@ -227,7 +231,8 @@ class PostgresCrons:
             # one that was moved to another thread meanwhile is taken up with that thread's lock
             if row is None or row["thread_id"] != due.thread_id:
                 return None
-            step = decide(cron_of(row), row["now"], row["busy"])
+            busy = await connection.fetchval(BUSY, tenant, row["last_run"])
+            step = decide(cron_of(row), row["now"], busy)
             return await _do(connection, step, row["now"], self.thread_ttl)
 
     async def run_now(self, cron: Cron) -> Fired | None:
