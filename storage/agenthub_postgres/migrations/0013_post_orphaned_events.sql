@@ -30,13 +30,14 @@ begin
     )
     select array_agg(tenant_id order by n), array_agg(task_id order by n) into tenants, tasks_ from log; --
     exit when tasks_ is null; --
-    delete from events e
-     using unnest(tenants, tasks_) as log(tenant_id, task_id)
-     where e.tenant_id = log.tenant_id and e.task_id = log.task_id
-       and not exists (select from runs r where r.tenant_id = log.tenant_id and r.run_id = log.task_id)
-       and not exists (select from runs r where r.tenant_id = log.tenant_id and r.task_id = log.task_id
-                          and r.kind <> 'input')
-       and not exists (select from tasks k where k.tenant_id = log.tenant_id and k.task_id = log.task_id); --
+    with orphan as materialized (
+      select log.tenant_id, log.task_id from unnest(tenants, tasks_) as log(tenant_id, task_id)
+       where not exists (select from runs r where r.tenant_id = log.tenant_id and r.run_id = log.task_id)
+         and not exists (select from runs r where r.tenant_id = log.tenant_id and r.task_id = log.task_id
+                            and r.kind <> 'input')
+         and not exists (select from tasks k where k.tenant_id = log.tenant_id and k.task_id = log.task_id)
+    )
+    delete from events e using orphan o where e.tenant_id = o.tenant_id and e.task_id = o.task_id; --
     commit; --
     place_tenant := tenants[cardinality(tenants)]; --
     place_task := tasks_[cardinality(tasks_)]; --
