@@ -181,6 +181,26 @@ async def test_what_is_wrong_is_said_as_google_says_it(
     assert (info["reason"], info["domain"]) == (reason, "a2a-protocol.org")
 
 
+@pytest.mark.parametrize("path", ["/message:send", "/message:stream", ""])
+@pytest.mark.parametrize(("levels", "place"), [(30, "data"), (36, "data"), (31, "metadata")])
+async def test_what_is_nested_too_deep_to_be_shown_again_is_refused(
+    raw: httpx.AsyncClient, path: str, levels: int, place: str
+) -> None:
+    value: Any = True
+    for _ in range(levels):
+        value = {"a": value}
+    context = str(uuid4())
+    part = {"text": "hello", "metadata": value} if place == "metadata" else {"data": value}
+    body: Any = {"message": {**HELLO["message"], "contextId": context, "parts": [part]}}
+    if not path:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": body}
+    refused = (await raw.post(path, json=body)).json()["error"]
+    assert refused["code"] == (400 if path else -32602)
+    assert "nested deeper" in refused["message"]
+    listed = await raw.get("/tasks", params={"contextId": context})
+    assert (listed.status_code, listed.json()["totalSize"]) == (200, 0)
+
+
 async def test_what_is_not_json_is_refused_as_a_content_type(raw: httpx.AsyncClient) -> None:
     response = await raw.post(
         "/message:send", content=b"a=b", headers={"Content-Type": "text/plain"}

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from a2a.types.a2a_pb2 import Message, TaskState
+from a2a.types.a2a_pb2 import ListTasksResponse, Message, TaskState
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from agenthub.agents import AgentInfo
@@ -99,6 +99,25 @@ def test_an_empty_message_is_refused() -> None:
     for parts in ([{"text": ""}], [{"text": "  \n"}, {"text": ""}]):
         with pytest.raises(Invalid, match="empty"):
             first_input(PLAIN, message(*parts))
+
+
+@pytest.mark.parametrize("levels", [29, 30, 36, 45])
+def test_a_stored_message_is_shown_however_deep_its_data_are(levels: int) -> None:
+    value: Any = True
+    for _ in range(levels):
+        value = {"a": value}
+    said = message({"data": value, "metadata": value}, {"text": "look"})
+    said.metadata.update({"a": value})
+    origin: Any = {"protocol": "a2a", "message": MessageToDict(said)}
+    shown = to_a2a_task(PLAIN, task(run(FIRST, origin=origin)))
+    # as deep as an answer may carry it
+    (again,) = (
+        ListTasksResponse.FromString(ListTasksResponse(tasks=[shown]).SerializeToString())
+        .tasks[0]
+        .history
+    )
+    assert again.parts[1].text == "look"
+    assert again.parts[0].WhichOneof("content") == ("data" if levels < 30 else "text")
 
 
 # --- what an answer means ------------------------------------------------------------------------

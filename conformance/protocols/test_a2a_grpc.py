@@ -23,6 +23,7 @@ from a2a.utils.errors import (
     UnsupportedOperationError,
 )
 from a2a.utils.grpc_status import status_from_call
+from google.protobuf.struct_pb2 import Value
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -54,6 +55,13 @@ async def channel(grpc_hub: tuple[str, str]) -> AsyncGenerator[grpc.aio.Channel]
 def raw(channel: grpc.aio.Channel) -> Raw:
     """Bare calls to the service of 1.0."""
     return services.A2AServiceStub(channel)
+
+
+def nested(levels: int) -> Value:
+    value = Value(bool_value=True)
+    for _ in range(levels):
+        value = Value(struct_value={"fields": {"a": value}})  # pyright: ignore[reportArgumentType]
+    return value
 
 
 def hello(tenant: str = "echo", **fields: Any) -> pb.SendMessageRequest:
@@ -203,6 +211,8 @@ async def test_a_version_is_checked_where_one_is_named(raw: Raw, channel: grpc.a
         ("SendMessage", hello(role=pb.Role.ROLE_AGENT), "INVALID_PARAMS"),
         ("SendMessage", hello(context_id="nonsense"), "INVALID_PARAMS"),
         ("SendMessage", hello(parts=[pb.Part(raw=b"x")]), "CONTENT_TYPE_NOT_SUPPORTED"),
+        ("SendMessage", hello(parts=[pb.Part(data=nested(30))]), "INVALID_PARAMS"),
+        ("SendMessage", hello(metadata=nested(30).struct_value), "INVALID_PARAMS"),
         ("ListTasks", pb.ListTasksRequest(tenant="echo", page_size=0), "INVALID_PARAMS"),
         ("ListTasks", pb.ListTasksRequest(tenant="echo", page_token="x"), "INVALID_PARAMS"),
         ("ListTasks", pb.ListTasksRequest(tenant="echo", status=99), "INVALID_PARAMS"),  # pyright: ignore[reportArgumentType]
@@ -245,9 +255,17 @@ async def test_a_message_of_0_3_that_cannot_be_taken_apart_is_the_callers_mistak
     twisted = old_pb.SendMessageRequest(
         request=old_pb.Message(message_id="1", content=[old_pb.Part()])
     )
+    deep = old_pb.SendMessageRequest(
+        request=old_pb.Message(
+            message_id="1",
+            role=old_pb.Role.ROLE_USER,
+            content=[old_pb.Part(data=old_pb.DataPart(data=nested(30).struct_value))],
+        )
+    )
     for call in (
         old.SendMessage(empty),
         old.SendMessage(twisted),
+        old.SendMessage(deep),
         anext(aiter(old.SendStreamingMessage(twisted))),
         old.GetTask(old_pb.GetTaskRequest(name="nonsense")),
         old.CancelTask(old_pb.CancelTaskRequest(name="")),

@@ -31,6 +31,18 @@ def with_bytes(encoded: str) -> dict[str, Any]:
     return {"kind": "file", "file": {"bytes": encoded, "mimeType": "a/b"}}
 
 
+def with_levels(levels: int) -> dict[str, Any]:
+    data: Any = True
+    for _ in range(levels):
+        data = {"a": data}
+    return {"kind": "data", "data": data}
+
+
+def deep(levels: int) -> dict[str, Any]:
+    part = {"data": {"data": with_levels(levels)["data"]}}
+    return {"message": {"messageId": "1", "role": "ROLE_USER", "content": [part]}}
+
+
 @pytest.fixture
 async def raw(hub_url: str) -> AsyncGenerator[httpx.AsyncClient]:
     """Bare requests to the interface of `ship`."""
@@ -103,6 +115,9 @@ async def test_a_task_of_0_3_is_one_of_1_0(raw: httpx.AsyncClient, hub_url: str)
         ("message/stream", {"message": 7}, -32602),
         ("message/send", {"message": {**FILE, "parts": [with_bytes("aGk=")]}}, -32005),
         ("message/send", {"message": {**FILE, "parts": [with_bytes("a")]}}, -32602),
+        ("message/send", {"message": {**FILE, "parts": [with_levels(30)]}}, -32602),
+        ("message/send", {"message": {**FILE, "parts": [with_levels(40)]}}, -32602),
+        ("message/stream", {"message": {**FILE, "parts": [with_levels(200)]}}, -32602),
         ("tasks/get", {"id": UNKNOWN}, -32001),
         ("tasks/get", {"id": 7}, -32602),
         ("tasks/cancel", {"id": UNKNOWN}, -32001),
@@ -154,6 +169,8 @@ async def test_a_foreign_task_looks_like_an_unknown_one(
         ("/v1/message:stream", {"json": {}}, 400),
         ("/v1/message:send", {"json": {"message": {"role": "ROLE_WIZARD"}}}, 400),
         ("/v1/message:send", {"json": {}, "headers": {"A2A-Version": "1.0"}}, 400),
+        ("/v1/message:send", {"json": deep(30)}, 400),
+        ("/v1/message:send", {"json": deep(40)}, 400),
         (f"/v1/tasks/{UNKNOWN}:cancel", {}, 404),
         (f"/v1/tasks/{UNKNOWN}:subscribe", {}, 404),
     ],

@@ -556,11 +556,11 @@ def message(*parts: Any, **fields: Any) -> dict[str, Any]:
         (message({"data": {"x": 1}}, taskId="{done}"), -32004),
         (message({"data": {"x": 1}}, contextId="{asking}"), -32004),
         (message({"text": "x" * (5 << 20)}), -32600),
-        (message({"data": nested(150)}), -32602),
+        (message({"data": nested(30)}), -32602),
         (message({"data": {"x": "many"}}), -32602),
         (message({"data": [1]}), -32602),
         (message({"data": nested(600)}), -32602),
-        (message({"text": "hi"}, metadata={"deep": nested(150)}), -32602),
+        (message({"text": "hi"}, metadata={"deep": nested(30)}), -32602),
     ],
 )
 async def test_a2a_refuses_bad_input(site: Site, body: Any, code: int) -> None:

@@ -29,7 +29,7 @@ from agenthub.runs import Run, RunRequest, Task, TaskStatus
 from agenthub_a2a.card import GENERATION
 from agenthub_a2a.files import chat_input, has_files
 from agenthub_a2a.fitting import fitting
-from agenthub_a2a.parts import data_part, part_of, text_part, texts_and_data
+from agenthub_a2a.parts import data_part, flattened, part_of, text_part, texts_and_data
 from agenthub_a2a.questions import question_parts
 
 OUTPUT: Final = "output"
@@ -219,6 +219,7 @@ def _user_message(task: Task, run: Run) -> Message | None:
     if run.origin.get("protocol") != "a2a":
         return None
     said = parse_lenient(run.origin["message"], Message())
+    flattened(said)
     said.task_id, said.context_id = str(task.task_id), str(task.thread_id)
     return said
 

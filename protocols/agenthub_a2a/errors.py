@@ -25,7 +25,7 @@ from a2a.utils.errors import (
 )
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import ParseError
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from starlette.responses import JSONResponse
 
 from agenthub.errors import (
@@ -162,7 +162,7 @@ def readable(error: Exception) -> A2AError:
         return error
     if isinstance(error, ParseError):
         return InvalidRequestError(str(error))
-    if isinstance(error, (ValueError, TypeError, LookupError)):
+    if isinstance(error, (ValueError, TypeError, LookupError, DecodeError)):
         return InvalidParamsError("the request does not have the form that A2A 0.3 gives it")
     log.error("an A2A operation of 0.3 failed", exc_info=error)
     return InternalError("the hub failed to process the request")

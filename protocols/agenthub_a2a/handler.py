@@ -43,6 +43,7 @@ from agenthub_a2a.follow import (
 from agenthub_a2a.listing import list_tasks
 from agenthub_a2a.live import Live
 from agenthub_a2a.numbering import position
+from agenthub_a2a.parts import insist_shallow
 from agenthub_a2a.signatures import CardSigner
 from agenthub_a2a.submit import own_task, submit
 
@@ -212,6 +213,7 @@ class Operations(RequestHandler):
         require(self.extensions, context.requested_extensions)
         if params.message.role != pb.Role.ROLE_USER:
             raise Invalid("a message to an agent has the role ROLE_USER")
+        insist_shallow(params.message)
         return Call.of(context)
 
     async def _told(self, call: Call, params: pb.SendMessageRequest) -> PushConfig | None:

@@ -23,7 +23,7 @@ from a2a.utils.errors import (
     InvalidRequestError,
 )
 from google.protobuf.json_format import MessageToDict, ParseError
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -94,6 +94,9 @@ class JsonRpc:
             place = ".".join(str(part) for part in first["loc"])
             kind = InvalidParamsError if place.startswith("params") else InvalidRequestError
             return _error(kind(f"{place}: {first['msg']}"), id=id)
+        except DecodeError:
+            # what is nested as deep as JSON may be is too deep for protobuf's binary form
+            return _error(InvalidParamsError("the message is nested too deep"), id=id)
         except (ValueError, TypeError, LookupError, ParseError) as wrong:
             return _error(InvalidParamsError(f"the message cannot be read: {wrong}"), id=id)
         echoed = id if isinstance(id, (str, int)) else None
