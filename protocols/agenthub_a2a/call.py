@@ -12,6 +12,7 @@ from agenthub.catalogue import Agents
 from agenthub.errors import NotFound
 from agenthub.principal import Principal
 from agenthub_a2a.card import Place
+from agenthub_a2a.leaving import Gone
 
 CALL: Final = "agenthub.call"
 
@@ -19,7 +20,8 @@ CALL: Final = "agenthub.call"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """The caller, the agent and where it was reached, the version that the client speaks, the key under
-    which the call may be repeated, and the last event that the client had of a stream."""
+    which the call may be repeated, the last event that the client had of a stream, and what tells that it
+    has left."""
 
     who: Principal
     info: AgentInfo
@@ -27,6 +29,7 @@ class Call:
     idempotency_key: str | None = None
     version: str = "1.0"
     last_event_id: str | None = None
+    gone: Gone | None = None
 
     def put(self, context: ServerCallContext) -> None:
         """Attach it to a request's context; the binding's context builder does."""

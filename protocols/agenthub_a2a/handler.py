@@ -40,6 +40,7 @@ from agenthub_a2a.follow import (
     settled,
     updates,
 )
+from agenthub_a2a.leaving import unless_gone
 from agenthub_a2a.listing import list_tasks
 from agenthub_a2a.live import Live
 from agenthub_a2a.numbering import position
@@ -72,7 +73,9 @@ class Operations(RequestHandler):
             live = await opened(self.hub, call.info, task)
             live.takes_reply = _takes_reply(call, params)
             if not params.configuration.return_immediately and task.status not in SETTLED:
-                task = await settled(self.hub, call.who, live, run, self._events(task, run))
+                waiting = settled(self.hub, call.who, live, run, self._events(task, run))
+                # as it was for a client that has left: nobody reads the answer
+                task = await unless_gone(waiting, call.gone) or task
             if live.takes_reply and live.reply is not None:
                 return live.reply
             return apply_history_length(_shown(live, task), params.configuration)

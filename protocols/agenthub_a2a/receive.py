@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal, TypeAlias, cast
 
 from a2a.server.context import ServerCallContext
@@ -25,6 +26,7 @@ from agenthub.principal import Principal
 from agenthub.service import Hub
 from agenthub_a2a.call import Call
 from agenthub_a2a.card import Place
+from agenthub_a2a.leaving import disconnected
 
 Version: TypeAlias = Literal["1.0", "0.3"]
 SPOKEN: Final[dict[Version, re.Pattern[str]]] = {
@@ -96,6 +98,7 @@ class Intake:
             idempotency_key=request.headers.get("idempotency-key"),
             version=version,
             last_event_id=request.headers.get("last-event-id") or None,
+            gone=partial(disconnected, request),
         )
 
     async def read(self, request: Request) -> bytes:
