@@ -202,6 +202,7 @@ async def test_a_config_that_is_removed_hears_nothing_more(
 
 @pytest.mark.parametrize("binding", BINDINGS)
 async def test_configs_are_kept_listed_replaced_and_removed(open_hub: str, binding: str) -> None:
+    http = binding == "HTTP+JSON"
     async with agent(open_hub, "echo", binding=binding) as echo:
         task = await echo.send("hello")
         client = echo.client
@@ -226,6 +227,9 @@ async def test_configs_are_kept_listed_replaced_and_removed(open_hub: str, bindi
         gone = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="one")
         await client.delete_task_push_notification_config(gone)
         await client.delete_task_push_notification_config(gone)
+        # such a one cannot have been there
+        never = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="%00" if http else "\0")
+        await client.delete_task_push_notification_config(never)
         with pytest.raises(TaskNotFoundError):
             await client.get_task_push_notification_config(wanted)
         assert [c.id for c in await listed()] == [named.id]

@@ -71,6 +71,15 @@ async def test_an_unknown_assistant_is_not_found(hub_url: str, unknown: str) -> 
         assert refused.value.code == "not_found"
 
 
+@pytest.mark.parametrize("body", [{"name": "a\0b"}, {"description": "\0"}])
+async def test_text_that_cannot_be_stored_is_refused(hub_url: str, body: dict[str, str]) -> None:
+    async with http(hub_url) as raw:
+        changed = await raw.patch("/assistants/plus", json=body)
+        found = await raw.post("/assistants/search", json={"name": "\0"})
+    assert (changed.status_code, found.status_code) == (422, 422)
+    assert "NUL" in changed.text
+
+
 async def test_the_server_says_that_it_is_well_and_what_it_is(hub_url: str) -> None:
     async with http(hub_url) as raw:
         assert (await raw.get("/ok")).json() == {"ok": True}

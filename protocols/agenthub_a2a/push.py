@@ -27,7 +27,7 @@ async def read(hub: Hub, call: Call, params: pb.TaskPushNotificationConfig) -> P
     Raises:
         Invalid: it may not, or a header cannot carry what is to be sent along.
     """
-    if len(params.id) > LONGEST_ID or not params.id.isprintable():
+    if not _can_be(params.id):
         raise Invalid(f"the id of a push config has at most {LONGEST_ID} printable characters")
     scheme, credentials = params.authentication.scheme, params.authentication.credentials
     for name, value in (("token", params.token), ("scheme", scheme), ("credentials", credentials)):
@@ -77,7 +77,13 @@ async def list_(hub: Hub, call: Call, task_id: str) -> pb.ListTaskPushNotificati
 async def delete(hub: Hub, call: Call, params: pb.DeleteTaskPushNotificationConfigRequest) -> None:
     """Remove a config, with what it has not been told yet; one that is not there is removed."""
     task = await own_task(hub, call, params.task_id)
-    await hub.pushes.delete(call.who.tenant, task.task_id, params.id)
+    if _can_be(params.id):
+        await hub.pushes.delete(call.who.tenant, task.task_id, params.id)
+
+
+def _can_be(id: str) -> bool:
+    """Whether a config may have this id; others the database would not even look for."""
+    return len(id) <= LONGEST_ID and id.isprintable()
 
 
 def _shown(task_id: str, config: PushConfig) -> pb.TaskPushNotificationConfig:

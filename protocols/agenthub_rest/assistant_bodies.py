@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from agenthub.assistants import SortBy
 from agenthub.json import JsonObject
-from agenthub_rest.bodies import Body, Id, Limit, Offset, Order, RunConfig
+from agenthub_rest.bodies import Body, Id, Limit, Offset, Order, Plain, RunConfig
 
-Name = Annotated[str, Field(max_length=1000)]
+Name = Annotated[Plain, Field(max_length=1000)]
 
 
 class Settings(Body):
@@ -19,7 +19,7 @@ class Settings(Body):
     config: RunConfig | None = None
     context: JsonObject | None = None
     metadata: JsonObject | None = None
-    description: Annotated[str, Field(max_length=10_000)] | None = None
+    description: Annotated[Plain, Field(max_length=10_000)] | None = None
 
     @model_validator(mode="after")
     def _either(self) -> Settings:
@@ -42,7 +42,7 @@ class AssistantPatch(Settings):
 
 class AssistantCount(Body):
     graph_id: Id | None = None
-    name: str | None = None
+    name: Plain | None = None
     metadata: JsonObject | None = None
 
 

@@ -38,7 +38,8 @@ def plain(text: str) -> str:
     return text
 
 
-Id = Annotated[str, Field(max_length=255), AfterValidator(plain)]
+Plain = Annotated[str, AfterValidator(plain)]
+Id = Annotated[Plain, Field(max_length=255)]
 Nodes = list[str] | Literal["*"]
 Offset = Annotated[int, Field(ge=0, le=1 << 31)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
@@ -66,13 +67,16 @@ class Body(BaseModel):
 class Packet(Body):
     """LangGraph's `Send`."""
 
-    node: str
+    node: Plain
     input: Json = None
+
+
+Goto = Plain | Packet | list[Plain | Packet]
 
 
 class Command(Body):
     resume: Json = None
-    goto: str | Packet | list[str | Packet] | None = None
+    goto: Goto | None = None
     update: JsonObject | list[tuple[str, Json]] | None = None
 
 
@@ -119,6 +123,13 @@ class RunConfig(Body):
     recursion_limit: int | None = Field(default=None, ge=1, le=1_000_000)
     configurable: JsonObject = Field(default_factory=dict[str, Any])
     policy: Policy = Field(default_factory=Policy)
+
+    @field_validator("configurable")
+    @classmethod
+    def _checkpoint(cls, value: JsonObject) -> JsonObject:
+        # the one of its keys that the database is asked for
+        plain(str(value.get("checkpoint_id")))
+        return value
 
 
 class Webhook(Body):

@@ -8,13 +8,12 @@ from pydantic import AliasChoices, Field, field_validator
 
 from agenthub.json import Json, JsonObject
 from agenthub.runs import Multitask
-from agenthub_rest.bodies import Body, Id, Packet, RunConfig
+from agenthub_rest.bodies import Body, Goto, Id, RunConfig
 from agenthub_rest.protocol_events import CHANNELS, Filter
 
 MOST_NAMESPACES = 100
 SEQ = (1 << 53) - 1
 Namespace = Annotated[list[Id], Field(max_length=100)]
-Goto = str | Packet | list[str | Packet]
 
 
 class Subscribe(Body):

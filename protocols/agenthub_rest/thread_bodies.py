@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from agenthub.archive import Expiry, ThreadOrder
 from agenthub.json import Json, JsonObject
 from agenthub.threads import StateUpdate, ThreadStatus
-from agenthub_rest.bodies import Body, Checkpoint, Id, Limit, Offset, Order, Packet
+from agenthub_rest.bodies import Body, Checkpoint, Goto, Id, Limit, Offset, Order
 from agenthub_rest.extract import Path
 
 MOST_PATHS = 10
@@ -27,7 +27,7 @@ class UpdateCommand(Body):
     """What a command may do without a run: there is nothing to resume."""
 
     update: JsonObject | list[tuple[str, Json]] | None = None
-    goto: str | Packet | list[str | Packet] | None = None
+    goto: Goto | None = None
     resume: None = None
 
 
