@@ -120,6 +120,15 @@ async def test_a_task_of_0_3_is_one_of_1_0(raw: httpx.AsyncClient, hub_url: str)
         ("message/stream", {"message": {**FILE, "parts": [with_levels(200)]}}, -32602),
         ("tasks/get", {"id": UNKNOWN}, -32001),
         ("tasks/get", {"id": 7}, -32602),
+        ("tasks/get", {"id": UNKNOWN, "historyLength": 99_999_999_999}, -32602),
+        (
+            "message/send",
+            {
+                "message": {**FILE, "parts": [{"kind": "text", "text": "hi"}]},
+                "configuration": {"historyLength": 99_999_999_999},
+            },
+            -32602,
+        ),
         ("tasks/cancel", {"id": UNKNOWN}, -32001),
         ("tasks/pushNotificationConfig/list", {"id": UNKNOWN}, -32001),
         (

@@ -122,6 +122,7 @@ async def test_a_cron_that_cannot_work_is_refused(
     [
         {"jitter": -1}, {"jitter": 1e9}, {"misfire": "some"}, {"overlap": "maybe"}, {"end_time": "soon"},
         {"schedule": 5}, {"multitask_strategy": "fork"}, {"command": {"resume": 1}}, {"timezone": "a\0b"},
+        {"end_time": "0001-01-01T00:00:00+14:00"}, {"end_time": "9999-12-31T23:59:59-14:00"},
     ],
 )  # fmt: skip
 async def test_a_body_that_is_no_cron_is_refused(hub_url: str, body: dict[str, Any]) -> None:

@@ -89,6 +89,8 @@ class JsonRpc:
             read = OLD_METHODS[method].model_validate(body)
             if isinstance(read, (v03.SendMessageRequest, v03.SendStreamingMessageRequest)):
                 conversions.to_core_send_message_request(cast("v03.SendMessageRequest", read))
+            elif isinstance(read, v03.GetTaskRequest):
+                conversions.to_core_get_task_request(read)
         except ValidationError as wrong:
             first = wrong.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
@@ -98,7 +100,7 @@ class JsonRpc:
             # what is nested as deep as JSON may be is too deep for protobuf's binary form
             return _error(InvalidParamsError("the message is nested too deep"), id=id)
         except (ValueError, TypeError, LookupError, ParseError) as wrong:
-            return _error(InvalidParamsError(f"the message cannot be read: {wrong}"), id=id)
+            return _error(InvalidParamsError(f"the parameters cannot be read: {wrong}"), id=id)
         echoed = id if isinstance(id, (str, int)) else None
         return await self.old.handle_request(  # pyright: ignore[reportUnknownMemberType]  # a bare dict
             request_id=echoed, method=method, body=body, request=request

@@ -67,4 +67,4 @@ class AssistantVersions(Body):
 
 
 class AssistantLatest(Body):
-    version: int = Field(ge=1, le=1 << 31)
+    version: int = Field(ge=1, lt=1 << 31)

@@ -19,8 +19,17 @@ LONGEST_JITTER_SECONDS = 86400
 
 
 def _aware(at: datetime) -> datetime:
-    """An instant; without an offset it is UTC, as the SDK's users write it."""
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    """An instant; without an offset it is UTC, as the SDK's users write it.
+
+    Raises:
+        ValueError: it is in no year that UTC has.
+    """
+    aware = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    try:
+        aware.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be between the years 1 and 9999 of UTC") from None
+    return aware
 
 
 Text = Annotated[str, Field(max_length=255), AfterValidator(plain)]
