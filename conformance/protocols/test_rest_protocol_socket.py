@@ -214,3 +214,12 @@ async def test_the_official_client_follows_a_thread_and_answers_its_question(
         await thread.run.respond(True)
         state = await thread.output
     assert state == {"article": "All about bees .", "published": True}
+
+
+async def test_a_binary_frame_closes_the_connection_as_data_it_does_not_take(hub_url: str) -> None:
+    async with socket(hub_url, str(uuid4())) as client:
+        await client.connection.send(b"{}")
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1003

@@ -34,6 +34,7 @@ from agenthub_rest.reading import checked, decoded
 EVERYTHING = Filter(CHANNELS)
 MOST_SUBSCRIPTIONS = 100
 LOCAL_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+NOT_TEXT = 1003
 TOO_LARGE = 1009
 REFUSED = 4000
 """Added to an HTTP status, it is the code that a refused connection is closed with."""
@@ -118,7 +119,14 @@ class Connection:
         """Answer until the client goes away."""
         try:
             while True:
-                text = await self.socket.receive_text()
+                message = await self.socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                # `receive_text` would take a binary frame for a mistake of the server
+                text: str | None = message.get("text")
+                if text is None:
+                    await self.socket.close(NOT_TEXT, "send commands as text")
+                    return
                 if len(text) > most_bytes:
                     await self.socket.close(TOO_LARGE, f"more than {most_bytes} bytes")
                     return
