@@ -6,6 +6,7 @@ attribute of the SDK that we need is read here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from uuid import UUID
@@ -98,19 +99,23 @@ class Caller:
         """Send a notification on the response of this request."""
         await self._outbound.notify(method, params)
 
-    async def elicit(self, params: types.ElicitRequestParams, key: str) -> types.ElicitResult:
-        """Put a question to the user; put again under the same key, it gets the same answer.
+    async def elicit(
+        self, params: types.ElicitRequestParams, key: str, settled: Coroutine[Any, Any, object]
+    ) -> types.ElicitResult:
+        """Put a question to the user; put again under the same key, it gets the same answer. `settled` ends
+        when none is needed any more.
 
         Raises:
             MCPError: the client refused.
+            Withdrawn: it was settled without the user.
             ValidationError: its answer is none.
         """
         asked = params.model_dump(by_alias=True, mode="json", exclude_none=True)
         if self.about is not None:
             asked["_meta"] = {RELATED_TASK: {"taskId": str(self.about)}}
-        given = await self._outbound.send_raw_request(
-            "elicitation/create", asked, {"request_id": key}
-        )
+        outbound = self._outbound
+        assert isinstance(outbound, Exchange), "there is no other way to put a question"
+        given = await outbound.ask("elicitation/create", asked, key, settled=settled)
         return types.ElicitResult.model_validate(given, by_name=False)
 
     @property

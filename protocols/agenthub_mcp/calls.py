@@ -9,7 +9,7 @@ its connection, leaves the run alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from agenthub.errors import Conflict
 from agenthub.events import ENDED, VALUES
+from agenthub.interrupts import Interrupt
 from agenthub.json import Json, JsonObject
 from agenthub.principal import Principal
 from agenthub.runs import Run, RunRequest
@@ -31,7 +32,7 @@ from agenthub_mcp.caller import Caller
 from agenthub_mcp.convert import meta_of, to_input
 from agenthub_mcp.progress import Progress, reporting
 from agenthub_mcp.said import Heard
-from agenthub_mcp.standing import new_task, open_questions, result_of
+from agenthub_mcp.standing import is_open, last_run, new_task, open_questions, result_of
 from agenthub_mcp.tools import AgentTool, Toolbox
 from agenthub_mcp.watch import task_changes
 
@@ -142,7 +143,8 @@ class Calls:
         of it.
         """
         task = await self.hub.task(caller.who, task_id)
-        run, before = task.runs[-1], task.runs[:-1]
+        asking = run = last_run(task)
+        before: Sequence[Run] | None = task.runs[:-1]
         if task.interrupts:
             read_ = elicit.read(task.interrupts, responses, self.approvals.links(caller, task_id))
             if read_.answers:
@@ -151,7 +153,8 @@ class Calls:
                 before = None
                 try:
                     async with asyncio.timeout(self.soft_deadline_seconds or None):
-                        run = await self._answered(caller, task_id, read_.elsewhere)
+                        on_pages = [q for q in task.interrupts if q.id in read_.elsewhere]
+                        run = await self._settled(caller, asking, on_pages)
                 except TimeoutError:
                     pass  # nobody has been on the page yet
             elif not read_.answers:
@@ -204,26 +207,34 @@ class Calls:
             raise
 
     async def _ask(self, caller: Caller, run: Run) -> Run | None:
-        """Put a run's questions; the run that their answers made, or None when there are none."""
-        asked = await elicit.ask(caller, run, self.approvals.links(caller, run.task_id))
+        """Put a run's questions; the run to follow when none is open any more, whoever answered, or None when
+        the client does not answer."""
+        asked = await elicit.ask(
+            caller,
+            run,
+            self.approvals.links(caller, run.task_id),
+            lambda question: self._settled(caller, run, [question]),
+        )
         if asked is None:
             return None
+        following: Run | None = None
         if asked.answers:
-            run = await self._resume(caller, run.task_id, asked.answers)
+            following = await self._resume(caller, run.task_id, asked.answers)
         if asked.elsewhere:
-            run = await self._answered(caller, run.task_id, asked.elsewhere)
+            on_pages = [q for q in run.interrupts if q.id in asked.elsewhere]
+            following = await self._settled(caller, run, on_pages)
             for id in sorted(asked.elsewhere):
                 await caller.notify("notifications/elicitation/complete", {"elicitationId": id})
-        return run
+        return following or last_run(await self.hub.task(caller.who, run.task_id))
 
-    async def _answered(self, caller: Caller, task_id: UUID, ids: Collection[str]) -> Run:
-        """Wait until questions have their answers, from wherever; the run to follow then."""
-        async with aclosing(task_changes(self.hub, caller.who, task_id)) as changes:
+    async def _settled(self, caller: Caller, run: Run, questions: Sequence[Interrupt]) -> Run:
+        """Wait until questions of a run are open no more, whoever answers; the run to follow then."""
+        async with aclosing(task_changes(self.hub, caller.who, run.task_id)) as changes:
             async for change in changes:
                 still = await open_questions(self.hub, caller.who, change.task)
-                if not any(question.id in ids for question in still):
-                    return change.task.runs[-1]
-        return (await self.hub.task(caller.who, task_id)).runs[-1]
+                if not any(is_open(asked, run, change.task, still) for asked in questions):
+                    return last_run(change.task)
+        return last_run(await self.hub.task(caller.who, run.task_id))
 
     async def _ended(
         self, caller: Caller, run: Run, heard: Heard, progress: Progress | None, *, within: float
@@ -254,7 +265,7 @@ class Calls:
         try:
             return await self.hub.resume_task(caller.who, task_id, answers, origin=ORIGIN)
         except Conflict:
-            return (await self.hub.task(caller.who, task_id)).runs[-1]
+            return last_run(await self.hub.task(caller.who, task_id))
 
     async def _result(self, caller: Caller, run: Run, heard: Heard) -> types.CallToolResult:
         said = await heard.all(self.hub, caller.who, run)

@@ -24,6 +24,7 @@ from agenthub_mcp.convert import meta_of
 from agenthub_mcp.paging import bad_cursor, make_cursor, read_cursor
 from agenthub_mcp.standing import (
     at,
+    last_run,
     last_step,
     message_of,
     new_task,
@@ -89,7 +90,7 @@ class CoreTasks:
             task = await self._over(caller, task)
         outcome = await self.calls.follow(
             replace(caller, about=task.task_id),
-            task.runs[-1],
+            last_run(task),
             before=task.runs[:-1],
             disconnect_cancels=False,
             deadline=False,

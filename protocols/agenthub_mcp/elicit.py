@@ -14,10 +14,10 @@ from the page.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -29,6 +29,7 @@ from agenthub.json import Json, JsonObject, loads, text
 from agenthub.runs import Run
 from agenthub_mcp import schemas
 from agenthub_mcp.caller import Caller
+from agenthub_mcp.exchange import Withdrawn
 from agenthub_mcp.forms import VALUE, form
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ def by_name(questions: Iterable[Interrupt]) -> dict[str, Interrupt]:
 
 Link: TypeAlias = Callable[[Interrupt], str | None]
 """The page where the caller's user answers a question; None for one that is answered in a form."""
+Settling: TypeAlias = Callable[[Interrupt], Coroutine[Any, Any, object]]
+"""Waits until a question is open no more, whoever answered or closed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +102,20 @@ def read(questions: Iterable[Interrupt], responses: Mapping[str, BaseModel], lin
     return replies
 
 
-async def ask(caller: Caller, run: Run, link: Link) -> Replies | None:
-    """Put a run's questions to a handshake client, one after the other; None when it did not answer."""
+async def ask(caller: Caller, run: Run, link: Link, settling: Settling) -> Replies | None:
+    """Put a run's questions to a handshake client, one after the other; None when it did not answer. Those
+    that are settled meanwhile are left out."""
     replies = Replies()
     for question in run.interrupts:
         problem: str | None = None
         for attempt in range(ATTEMPTS):
             page = link(question)
-            reply = await _elicit(
-                caller, _params(question, problem, page), f"{run.run_id}:{question.id}:{attempt}"
-            )
+            key = f"{run.run_id}:{question.id}:{attempt}"
+            params = _params(question, problem, page)
+            try:
+                reply = await _elicit(caller, params, key, settling(question))
+            except Withdrawn:
+                break
             if reply is None:
                 return None
             if reply.action == "accept" and page is not None:
@@ -125,10 +132,13 @@ async def ask(caller: Caller, run: Run, link: Link) -> Replies | None:
 
 
 async def _elicit(
-    caller: Caller, params: types.ElicitRequestParams, key: str
+    caller: Caller,
+    params: types.ElicitRequestParams,
+    key: str,
+    settled: Coroutine[Any, Any, object],
 ) -> types.ElicitResult | None:
     try:
-        return await caller.elicit(params, key)
+        return await caller.elicit(params, key, settled)
     except (MCPError, ValidationError) as refused:
         log.info("a client that declares elicitation did not answer: %s", refused)
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from itertools import count
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -32,6 +32,13 @@ from agenthub.sessions import LAST, MESSAGE, Session, SessionStore, Stream
 
 LOST: Final = "lost"
 """Kind of the event that tells a replica that a stream is not its own any more."""
+WITHDRAWN: Final = b"null"
+"""Stands where a client's response would, so that whoever serves the call again knows that its question was
+taken back; no client's response reads like this."""
+
+
+class Withdrawn(Exception):
+    """A question was taken back: it needs no answer any more."""
 
 
 class Brief:
@@ -135,8 +142,53 @@ class Exchange(Brief):
         """
         opts = opts or {}
         key = str(opts.get("request_id") or next(self._asked))
-        id = f"{self.stream.stream_id.hex}:{key}"
-        message = dumps({**_message(method, params), "id": id})
+        await self._put(key, method, params)
+        try:
+            async with asyncio.timeout(opts.get("timeout")):
+                return _read(await self._answer(key))
+        except TimeoutError:
+            raise MCPError(types.REQUEST_TIMEOUT, "The client did not answer in time") from None
+
+    async def ask(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        key: str,
+        *,
+        settled: Coroutine[Any, Any, object],
+    ) -> dict[str, Any]:
+        """Put a question, once, and wait for its answer, or until it is settled without one.
+
+        Raises:
+            MCPError: the client refused.
+            Withdrawn: it was settled, and the client told that it need not answer.
+        """
+        looking = asyncio.ensure_future(settled)
+        waiting: list[asyncio.Future[Any]] = [looking]
+        try:
+            # first of all: what was not put cannot be taken back
+            await self._put(key, method, params)
+            answering = asyncio.ensure_future(self._answer(key))
+            waiting.append(answering)
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return _read(answering.result())
+            looking.result()
+            await self._withdraw(key)
+            raise Withdrawn
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def finish(self, response: JsonObject) -> None:
+        """Send the response, which ends the stream; nothing, when it is not ours any more."""
+        message = encoded(response)
+        async with self._in_turn:
+            self._sent(await self.sessions.append(self.stream, message, last=True), LAST, message)
+
+    async def _put(self, key: str, method: str, params: Mapping[str, Any] | None) -> None:
+        message = dumps({**_message(method, params), "id": self._id(key)})
         async with self._in_turn:
             seq = await self.sessions.ask(self.stream, key, message)
             if seq != 0:
@@ -144,20 +196,17 @@ class Exchange(Brief):
         if seq is None:
             # whoever serves this call now gets the answer; this one is about to be ended
             await asyncio.Event().wait()
-        try:
-            async with asyncio.timeout(opts.get("timeout")):
-                answer = pydantic_core.from_json(await self._answer(key))
-        except TimeoutError:
-            raise MCPError(types.REQUEST_TIMEOUT, "The client did not answer in time") from None
-        if "error" in answer:
-            raise MCPError.from_error_data(types.ErrorData.model_validate(answer["error"]))
-        return answer["result"]
 
-    async def finish(self, response: JsonObject) -> None:
-        """Send the response, which ends the stream; nothing, when it is not ours any more."""
-        message = encoded(response)
-        async with self._in_turn:
-            self._sent(await self.sessions.append(self.stream, message, last=True), LAST, message)
+    async def _withdraw(self, key: str) -> None:
+        """Take a question back, once; one that the client has answered by now is left alone."""
+        session, stream_id = self.stream.session, self.stream.stream_id
+        if await self.sessions.answer(session, stream_id, key, WITHDRAWN):
+            reason = "The question needs no answer any more."
+            taken_back = {"requestId": self._id(key), "reason": reason}
+            await self.notify("notifications/cancelled", taken_back)
+
+    def _id(self, key: str) -> str:
+        return f"{self.stream.stream_id.hex}:{key}"
 
     async def _answer(self, key: str) -> bytes:
         async with self.tail.follow(question_id(self.stream.stream_id, key)) as following:
@@ -206,6 +255,16 @@ async def answer(
         return
     if await sessions.answer(session, stream_id, key, response):
         tail.publish(question_id(stream_id, key), ())
+
+
+def _read(response: bytes) -> dict[str, Any]:
+    """The result in a client's response."""
+    answer = pydantic_core.from_json(response)
+    if answer is None:
+        raise Withdrawn
+    if "error" in answer:
+        raise MCPError.from_error_data(types.ErrorData.model_validate(answer["error"]))
+    return answer["result"]
 
 
 def _message(method: str, params: Mapping[str, Any] | None) -> JsonObject:

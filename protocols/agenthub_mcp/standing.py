@@ -7,6 +7,7 @@ waits for input as long as any question wants an answer, also while an answer to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
@@ -43,6 +44,23 @@ async def open_questions(hub: Hub, who: Principal, task: Task) -> tuple[Interrup
         return ()  # the only question was answered: the task works on it
     thread = await hub.thread(who, task.thread_id)
     return thread.interrupts if thread.open_task == task.task_id else ()
+
+
+def is_open(
+    question: Interrupt, asked_by: Run, task: Task, questions: tuple[Interrupt, ...]
+) -> bool:
+    """Whether what a run asked is among the questions that its task still has."""
+    # what asks again in the same place uses the same ids
+    same = task.runs[-1].run_id == asked_by.run_id
+    return any(q.id == question.id and (same or q.value == question.value) for q in questions)
+
+
+def last_run(task: Task) -> Run:
+    """The run that says how its task stands: one whose questions were closed was cancelled with them."""
+    run = task.runs[-1]
+    if task.status == "canceled" and run.status == "success":
+        return replace(run, status="interrupted", interrupts=())
+    return run
 
 
 def status_of(task: Task, questions: tuple[Interrupt, ...]) -> Status:
