@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
+from agenthub_mcp import serving
 from protocols.mcp_pair import Pair
-from protocols.mcp_session import Frame, session
+from protocols.mcp_session import Frame, Hand, session
+from testkit.waiting import eventually
 
 SOON_SECONDS = 20.0
 """Less than the minute after which a follower that heard of nothing looks by itself."""
@@ -182,13 +185,58 @@ async def test_a_call_whose_task_is_closed_elsewhere_says_that_it_was_cancelled(
             task_id = await task_of(two, thread_id)
             cancelled = await hand.ask(two, "tasks/cancel", taskId=task_id)
             assert cancelled["result"]["status"] == "cancelled"
-        elif how == "superseded":
-            await run(two, thread_id, "approve", input={"text": "other"})
-        else:
-            async with rest(two) as raw:
-                body = {"values": {"given": 1}}
-                await raw.post(f"/threads/{thread_id}/state", json=body)
         *before, last = await rest_of(stream)
     assert taken_back(before) == [question.message["id"]]
     assert last["result"]["isError"]
     assert "cancelled" in last["result"]["content"][0]["text"]
+
+
+@pytest.mark.parametrize("how", ["closed", "swept", "closed while it works"])
+async def test_nothing_is_left_of_a_call_whose_session_is_gone(
+    declared: Pair, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = how == "closed while it works"
+    if works:
+        # a call that asks nothing looks once a minute
+        monkeypatch.setattr(serving, "LOOK_SECONDS", 0.2)
+    thread_id = await new_thread(declared.two)
+    arguments = {"text": "now", "thread_id": thread_id}
+    async with session(declared.two) as hand:
+        agent = "wait_for_ever" if works else "approve"
+        async with hand.call(declared.two, agent, arguments) as (_, stream):
+            if works:
+                # primed: the call is in the database
+                await anext(stream)
+            else:
+                await until_question(stream)
+        assert len(exchanges_of(hand)) == 1
+        if how == "swept":
+            db = await asyncpg.connect(declared.dsn)
+            await db.execute(
+                "delete from mcp_sessions where session_id = $1::uuid",
+                hand.headers["Mcp-Session-Id"],
+            )
+            await db.close()
+        else:
+            # at the other replica, which does not serve the call
+            closed = await hand.raw.delete(f"{declared.one}/mcp", headers=hand.headers)
+            assert closed.status_code == 200
+        await eventually(lambda: not exchanges_of(hand), within=SOON_SECONDS)
+    async with rest(declared.two) as raw:
+        await raw.post(f"/threads/{thread_id}/runs/cancel", json={})
+
+
+def exchanges_of(hand: Hand) -> list[asyncio.Task[Any]]:
+    """The tasks of this process that serve calls of a session."""
+    session_id = UUID(hand.headers["Mcp-Session-Id"])
+    served: list[asyncio.Task[Any]] = []
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        exchange = None if frame is None else frame.f_locals.get("exchange")
+        if (
+            frame is not None
+            and frame.f_code is serving.Serving._serve.__code__  # pyright: ignore[reportPrivateUsage]
+            and exchange.stream.session.session_id == session_id
+        ):
+            served.append(task)
+    return served

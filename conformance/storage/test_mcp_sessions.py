@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from agenthub.errors import NotFound
 from agenthub.sessions import GONE, LAST, Session, Stream
 from agenthub_postgres import mcp_sessions
 from agenthub_postgres.mcp_sessions import PostgresSessions
@@ -167,6 +168,8 @@ async def test_a_closed_session_takes_everything_along(
     assert await sessions.get("default", session.session_id) is None
     assert await log_of(sessions, stream) == [(1, GONE, b"")]
     assert await sessions.append(stream, b"late") is None
+    with pytest.raises(NotFound):  # nobody should wait for its answer any more
+        await sessions.answered(stream, "q")
     for table in ("mcp_streams", "mcp_messages", "mcp_questions"):
         assert await core.value(f"select count(*) from {table}") == 0
 

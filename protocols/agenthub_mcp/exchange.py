@@ -25,6 +25,7 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
 from starlette.requests import Request
 
+from agenthub.errors import NotFound
 from agenthub.events import Event
 from agenthub.json import JsonObject, dumps
 from agenthub.ports import Tail
@@ -211,7 +212,13 @@ class Exchange(Brief):
     async def _answer(self, key: str) -> bytes:
         async with self.tail.follow(question_id(self.stream.stream_id, key)) as following:
             while True:
-                answer = await self.sessions.answered(self.stream, key)
+                try:
+                    answer = await self.sessions.answered(self.stream, key)
+                except NotFound:
+                    # closed or swept with its session: whoever serves the call finds out, and ends this
+                    self.lost.set()
+                    await asyncio.Event().wait()
+                    raise
                 if answer is not None:
                     return answer
                 await following.next(timeout=self.poll_seconds)

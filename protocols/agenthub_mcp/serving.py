@@ -32,6 +32,8 @@ from agenthub_mcp.exchange import LOST, Brief, Exchange
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS: Final = 3600.0
+LOOK_SECONDS: Final = 60.0
+"""How often a call looks whether its stream is still there: a session that is closed or swept tells nobody."""
 
 
 class Serving:
@@ -127,7 +129,9 @@ class Serving:
     async def _lost(self, exchange: Exchange) -> None:
         """Return when the stream is not ours any more."""
         while True:
-            await exchange.lost.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await exchange.lost.wait()
             exchange.lost.clear()
             try:
                 held = await self.sessions.hold(exchange.stream)

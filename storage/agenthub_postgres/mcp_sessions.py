@@ -14,6 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
+from agenthub.errors import NotFound
 from agenthub.events import Event
 from agenthub.json import loads, text
 from agenthub.sessions import GONE, LAST, MESSAGE, Hold, Session, Stream, StreamEnd
@@ -272,7 +273,10 @@ class PostgresSessions:
 
     async def answered(self, stream: Stream, key: str) -> bytes | None:
         row = await self.db.row(ANSWERED, *_key(stream), key, again=True)
-        return None if row is None or row["answer"] is None else unpack(row["answer"])
+        if row is None:
+            # not the same as "not yet": nobody can answer it any more
+            raise NotFound("the question is gone, with its session or its stream")
+        return None if row["answer"] is None else unpack(row["answer"])
 
     async def take_back(
         self, session: Session, request_id: str, message: bytes
