@@ -15,6 +15,7 @@ import pytest
 from agenthub_mcp import serving
 from protocols.mcp_pair import Pair
 from protocols.mcp_session import Frame, Hand, session
+from protocols.mcp_wire import wire
 from testkit.waiting import eventually
 
 SOON_SECONDS = 20.0
@@ -171,7 +172,7 @@ async def test_a_question_answered_while_nobody_served_the_call_is_not_waited_fo
     assert last["result"]["structuredContent"]["given"] == "later"
 
 
-@pytest.mark.parametrize("how", ["cancelled"])
+@pytest.mark.parametrize("how", ["cancelled", "superseded", "overwritten"])
 async def test_a_call_whose_task_is_closed_elsewhere_says_that_it_was_cancelled(
     declared: Pair, how: str
 ) -> None:
@@ -185,6 +186,8 @@ async def test_a_call_whose_task_is_closed_elsewhere_says_that_it_was_cancelled(
             task_id = await task_of(two, thread_id)
             cancelled = await hand.ask(two, "tasks/cancel", taskId=task_id)
             assert cancelled["result"]["status"] == "cancelled"
+        else:
+            await close(two, thread_id, how)
         *before, last = await rest_of(stream)
     assert taken_back(before) == [question.message["id"]]
     assert last["result"]["isError"]
@@ -240,3 +243,35 @@ def exchanges_of(hand: Hand) -> list[asyncio.Task[Any]]:
         ):
             served.append(task)
     return served
+
+
+@pytest.mark.parametrize("how", ["superseded", "overwritten"])
+async def test_a_listener_hears_at_once_that_its_task_was_closed_by_what_came_on_its_thread(
+    declared: Pair, how: str
+) -> None:
+    one, two = declared.one, declared.two
+    thread_id = await new_thread(one)
+    async with wire() as mcp:
+        made = await mcp.call(one, "approve", {"text": "x", "thread_id": thread_id})
+        await mcp.until(one, made["taskId"], "input_required")
+        async with (
+            asyncio.timeout(SOON_SECONDS),
+            mcp.listen(two, taskIds=[made["taskId"]]) as heard,
+        ):
+            async for message in heard:
+                status = message["params"].get("status")
+                if status == "input_required":
+                    await close(one, thread_id, how)
+                elif status is not None:
+                    break
+    assert status == "cancelled"
+
+
+async def close(at: str, thread_id: str, how: str) -> None:
+    """Close what a thread asks without answering it."""
+    if how == "superseded":
+        await run(at, thread_id, "approve", input={"text": "other"})
+        return
+    async with rest(at) as raw:
+        answer = await raw.post(f"/threads/{thread_id}/state", json={"values": {"given": 1}})
+    assert answer.status_code == 200, answer.text

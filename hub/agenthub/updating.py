@@ -73,9 +73,7 @@ async def update_state(
     made = await _made(hub, who, await hub.enqueue(new))
     if thread.open_task is not None and not (await hub.thread(who, thread_id)).interrupts:
         # the question is behind the new checkpoint; its task ends, and its followers learn of it
-        await hub.runs.close_task(
-            who.tenant, thread.open_task, reason="superseded by a state update"
-        )
+        await hub.close_task(who, thread.open_task, reason="superseded by a state update")
     return await hub.state(who, thread_id, made, ns=ns)
 
 

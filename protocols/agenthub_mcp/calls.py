@@ -229,7 +229,7 @@ class Calls:
 
     async def _settled(self, caller: Caller, run: Run, questions: Sequence[Interrupt]) -> Run:
         """Wait until questions of a run are open no more, whoever answers; the run to follow then."""
-        async with aclosing(task_changes(self.hub, caller.who, run.task_id)) as changes:
+        async with aclosing(task_changes(self.hub, caller.who, run)) as changes:
             async for change in changes:
                 still = await open_questions(self.hub, caller.who, change.task)
                 if not any(is_open(asked, run, change.task, still) for asked in questions):

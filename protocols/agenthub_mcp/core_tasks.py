@@ -132,7 +132,7 @@ class CoreTasks:
             offset += LISTED_FROM
 
     async def _over(self, caller: Caller, task: Task) -> Task:
-        async with aclosing(task_changes(self.hub, caller.who, task.task_id)) as changes:
+        async with aclosing(task_changes(self.hub, caller.who, task)) as changes:
             async for change in changes:
                 task = change.task
         return task

@@ -111,7 +111,7 @@ class Listening:
         task = await self.tasks.find(stream.caller, task_id)
         if task is None:
             return
-        changes = task_changes(self.tasks.hub, stream.caller.who, task.task_id)
+        changes = task_changes(self.tasks.hub, stream.caller.who, task)
         try:
             async with aclosing(changes) as news:
                 async for change in news:

@@ -191,7 +191,7 @@ class Resources:
             watched = agent_changes(self.hub, place.id)
         elif place.kind in ("run", "events"):
             run = await self._run(who, only, place.id)
-            watched = task_changes(self.hub, who, run.task_id)
+            watched = task_changes(self.hub, who, run)
         else:
             watched = thread_changes(self.hub, who, UUID(place.id))
         async with aclosing(watched) as changes:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 QUIET_SECONDS: Final = 3600.0
 LOOK_SECONDS: Final = 60.0
-"""How often a call looks whether its stream is still there: a session that is closed or swept tells nobody."""
+"""How often a call looks whether its stream is there: a session that is closed or swept tells nobody."""
 
 
 class Serving:
