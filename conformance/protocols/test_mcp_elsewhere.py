@@ -235,11 +235,10 @@ def exchanges_of(hand: Hand) -> list[asyncio.Task[Any]]:
     served: list[asyncio.Task[Any]] = []
     for task in asyncio.all_tasks():
         frame = getattr(task.get_coro(), "cr_frame", None)
-        exchange = None if frame is None else frame.f_locals.get("exchange")
         if (
             frame is not None
             and frame.f_code is serving.Serving._serve.__code__  # pyright: ignore[reportPrivateUsage]
-            and exchange.stream.session.session_id == session_id
+            and frame.f_locals["exchange"].stream.session.session_id == session_id
         ):
             served.append(task)
     return served
@@ -254,6 +253,7 @@ async def test_a_listener_hears_at_once_that_its_task_was_closed_by_what_came_on
     async with wire() as mcp:
         made = await mcp.call(one, "approve", {"text": "x", "thread_id": thread_id})
         await mcp.until(one, made["taskId"], "input_required")
+        status: str | None = None
         async with (
             asyncio.timeout(SOON_SECONDS),
             mcp.listen(two, taskIds=[made["taskId"]]) as heard,
