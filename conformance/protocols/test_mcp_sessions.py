@@ -352,6 +352,22 @@ async def test_an_answer_to_no_question_is_passed_over(pair: Pair, id: Any) -> N
     assert answer.status_code == 202
 
 
+@pytest.mark.parametrize("token", [2**64, -(2**63) - 1])
+async def test_a_progress_token_that_cannot_be_given_back_is_refused_before_anything_is_done(
+    pair: Pair, token: int
+) -> None:
+    thread_id = await new_thread(pair.one)
+    async with session(pair.one) as hand:
+        arguments = {"text": "x", "thread_id": thread_id}
+        meta = {"progressToken": token}
+        params = {"name": "echo", "arguments": arguments, "_meta": meta}
+        body = {"id": 7, "method": "tools/call", "params": params}
+        answer = await hand.post(pair.two, body)
+    assert answer.status_code == 400
+    assert "progressToken" in answer.json()["error"]["message"]
+    assert await runs_of(pair.one, thread_id) == []
+
+
 # --- headers ------------------------------------------------------------------------------------
 
 

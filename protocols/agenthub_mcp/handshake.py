@@ -24,6 +24,7 @@ from mcp.server.streamable_http import (
     check_accept_headers,
 )
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+from mcp.shared.jsonrpc_dispatcher import progress_token_from_params
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse
 from starlette.requests import Request
@@ -237,6 +238,11 @@ async def read(request: Request) -> types.JSONRPCMessage | Response:
         return refusal(400, "The body is not one JSON-RPC message")
     if isinstance(message, types.JSONRPCRequest) and not encodable(message.id):
         return refusal(400, "The id is no number of 64 bits and no valid text")
+    # it goes into every report of progress: found out there, it would be after the run was made
+    if isinstance(message, types.JSONRPCRequest) and not encodable(
+        progress_token_from_params(message.params)
+    ):
+        return refusal(400, "The progressToken is no number of 64 bits and no valid text")
     return message
 
 
