@@ -111,7 +111,13 @@ class SessionStore(Protocol):
         """Answer a question. False: there is none, or it has its answer."""
         ...
 
-    async def answered(self, stream: Stream, key: str) -> bytes | None: ...
+    async def answered(self, stream: Stream, key: str) -> bytes | None:
+        """The client's response to a question; None while there is none.
+
+        Raises:
+            NotFound: the question is gone, with its session or its stream.
+        """
+        ...
 
     async def take_back(
         self, session: Session, request_id: str, message: bytes
