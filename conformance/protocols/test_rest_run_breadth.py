@@ -10,7 +10,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from agenthub import service
+from agenthub import cancelling
 from protocols.rest_client import http, joined, named, refused, rest, stream_of
 from testkit.waiting import eventually
 
@@ -125,7 +125,7 @@ async def test_some_runs_of_a_thread_are_cancelled_together(hub_url: str) -> Non
 async def test_all_open_runs_are_cancelled_however_many_are_read_at_a_time(
     hub_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "CANCELLED_AT_ONCE", 2)
+    monkeypatch.setattr(cancelling, "CANCELLED_AT_ONCE", 2)
     async with rest(hub_url) as client:
         threads = [(await client.threads.create())["thread_id"] for _ in range(2)]
         runs = [

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
-from agenthub import thread_stream, updating
+from agenthub import cancelling, thread_stream, updating
 from agenthub.agents import AgentInfo
 from agenthub.archive import Archive, RunQuery
 from agenthub.assistants import Assistants
@@ -45,12 +45,6 @@ from agenthub.states import States
 from agenthub.stream import Streams
 from agenthub.thread_stream import ThreadPosition, ThreadSlice
 from agenthub.threads import StateUpdate, Thread, ThreadState
-
-OPEN: Final[tuple[RunStatus, ...]] = ("pending", "running")
-CANCELLED_AT_ONCE: Final = 1000
-"""Runs that are read at a time to be cancelled."""
-CANCELLATIONS: Final = 5
-"""How often what came in the meantime is cancelled with a task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,7 +321,7 @@ class Hub:
         cancelled = await self.runs.cancel(who.tenant, run_id, action, reason=reason)
         if cancelled is None:
             raise NotFound(f"run {str(run_id)!r} has already ended with status {run.status!r}")
-        await self._after_cancel(cancelled)
+        await self.tell_cancelled(cancelled)
         return cancelled.run
 
     async def cancel_runs(
@@ -339,22 +333,7 @@ class Hub:
         reason: str = "cancelled by request",
     ) -> Sequence[Run]:
         """Cancel the open runs that match, however many; returns them as each then stood."""
-        status = tuple(s for s in query.status if s in OPEN) or OPEN
-        asked: set[UUID] = set()
-        cancelled: list[Run] = []
-        while True:
-            # those that were asked to end are found again until they have
-            limit = CANCELLED_AT_ONCE + len(asked)
-            found = await self.archive.runs(who.tenant, replace(query, status=status, limit=limit))
-            # the last to come is the first to go, so that none begins meanwhile
-            for run in (r for r in found if r.run_id not in asked):
-                asked.add(run.run_id)
-                with suppress(NotFound):  # it has ended meanwhile
-                    cancelled.append(
-                        await self.cancel_run(who, run.run_id, action=action, reason=reason)
-                    )
-            if len(found) < limit:
-                return cancelled
+        return await cancelling.cancel_runs(self, who, query, action, reason)
 
     async def cancel_task(
         self, who: Principal, task_id: UUID, *, reason: str = "cancelled by request"
@@ -365,27 +344,7 @@ class Hub:
             NotFound: unknown task.
             Conflict: it has already ended.
         """
-        task = await self.task(who, task_id)
-        if not task.open:
-            raise Conflict(f"task {str(task_id)!r} has already ended: {task.status}")
-        for _ in range(CANCELLATIONS):
-            # several answers may stand in line: the last to come is the first to go
-            working = [run for run in reversed(task.runs) if run.open]
-            for run in working:
-                cancelled = await self.runs.cancel(
-                    who.tenant, run.run_id, "interrupt", reason=reason
-                )
-                if cancelled is not None:
-                    await self._after_cancel(cancelled)
-            for run in working:
-                await self.wait(who, run)
-            if not working:
-                await self.close_task(who, task_id, reason=reason)
-            task = await self.task(who, task_id)
-            # a run that asked before it heard of it leaves the task waiting, and an answer working
-            if not task.open:
-                break
-        return task
+        return await cancelling.cancel_task(self, who, task_id, reason)
 
     async def close_task(
         self, who: Principal, task_id: UUID, *, reason: str, asked_by: UUID | None = None
@@ -397,7 +356,8 @@ class Hub:
             self._announce_end(task_id)
         return closed
 
-    async def _after_cancel(self, cancelled: Cancelled) -> None:
+    async def tell_cancelled(self, cancelled: Cancelled) -> None:
+        """Tell whom a cancellation concerns: its worker, those who follow it, and those who wait for work."""
         if cancelled.worker_id is not None:
             await self.doorbell.ring([control_topic(cancelled.worker_id)])
         if cancelled.ended:
