@@ -168,9 +168,15 @@ async def test_a_redis_that_is_away_sends_its_followers_to_the_log_once(
         tried += 1
         raise ConnectionRefusedError("nobody is there")
 
-    async with tail_on(redis_url) as tail, tail.follow(new_id()) as following:
+    async with (
+        tail_on(redis_url) as sender,
+        tail_on(redis_url) as tail,
+        in_background((listener := Listener(tail)).run),
+        tail.follow(new_id()) as following,
+    ):
+        async with asyncio.timeout(20):
+            await listener.hears(sender)
         # what it has been told while it connected
-        await eventually(tail._connected.is_set)  # pyright: ignore[reportPrivateUsage]
         while (slice_ := await following.next(timeout=AGAIN)) is not None:
             assert slice_.events is None
         monkeypatch.setattr(tail.link, "open", refused)
@@ -189,4 +195,5 @@ async def test_a_redis_that_is_away_sends_its_followers_to_the_log_once(
                 """A short one."""
         before = tried
         await eventually(lambda: tried > before + 1)
+        # that nothing is kept of those shows nowhere else until memory is short
         assert not tail._unwanted  # pyright: ignore[reportPrivateUsage]

@@ -156,7 +156,7 @@ class GroupWriter:
                 late = late + 1 if sent and isinstance(broken, SLOW) else 0
                 await self._drop_connection()
                 if late == TOO_LATE:
-                    # a database that is just slow has cost the leases by now: it is what we send
+                    # where the whole database is slow the leases are gone by now: it is what we send
                     await self._write_apart(group, broken)
                     return
                 await asyncio.sleep(RECONNECT_SECONDS)
